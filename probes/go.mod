@@ -1,0 +1,3 @@
+module sandfly/probes
+
+go 1.27

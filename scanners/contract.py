@@ -1,0 +1,470 @@
+"""The messages between web side, worker and probe.
+
+Strict and bounded msgspec structs; this file is the only thing both Python sides share. The probe mirrors the plan and
+the report in Go (`probes/internal/plan`, `probes/internal/report`); `tests/golden/` holds one file read by both.
+Instants are aware UTC datetimes, kernel times are epoch seconds, durations are seconds.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+PLAN_SCHEMA = 1
+REPORT_SCHEMA = 1
+
+SCAN_TASK = "scanners.scan"
+INGEST_TASK = "sandfly_web.scans.ingest"
+INGEST_QUEUE = "ingest"
+
+
+def zone_queue(zone: str) -> str:
+    """Name of the Redis queue that the workers of a zone serve."""
+    return f"zone.{zone}"
+
+
+def plan_key(digest: str) -> str:
+    """Redis key that holds the plan of this SHA-256 (JSON bytes)."""
+    return f"sandfly:plan:{digest}"
+
+
+def heartbeat_key(scan_id: str) -> str:
+    """Redis key where the worker keeps a `Heartbeat` while it works on the scan; it expires by itself."""
+    return f"sandfly:scan:{scan_id}:heartbeat"
+
+
+def cancel_key(scan_id: str) -> str:
+    """Redis key whose presence asks the worker to stop the scan."""
+    return f"sandfly:scan:{scan_id}:cancel"
+
+
+HEARTBEAT_INTERVAL_S = 2
+HEARTBEAT_TTL_S = 15
+
+Name = Annotated[str, Meta(max_length=255)]
+Text = Annotated[str, Meta(max_length=4096)]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Percent = Annotated[int, Meta(ge=1, le=100)]
+
+
+class Frozen(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Base of messages between our own programs: an unknown field is a fault."""
+
+
+class Secret:
+    """A string that never shows itself: repr, str and format give "***"; it cannot be pickled or encoded."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The plain value; call it only at the place that hands it to the other side."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a Secret cannot be pickled")
+
+
+class Become(StrEnum):
+    """How root is reached after login."""
+
+    AUTO = "auto"
+    NONE = "none"
+    SUDO = "sudo"
+    SU = "su"
+    DOAS = "doas"
+
+
+class Transport(StrEnum):
+    """How a host is reached."""
+
+    SSH = "ssh"
+    LOCAL = "local"
+
+
+class HostKeyPin(Frozen, kw_only=True):
+    """A host key as known_hosts has it: type and base64 blob."""
+
+    key_type: Name
+    public_key: Annotated[str, Meta(max_length=16384)]
+
+
+class SealedCredential(Frozen, kw_only=True):
+    """A `CredentialSecret` sealed to a zone's public key (base64 of a libsodium sealed box)."""
+
+    sealed: Annotated[str, Meta(max_length=262144)]
+
+
+class CredentialSecret(Frozen, kw_only=True):
+    """What is inside the seal; exists in the clear only in the worker, or on the web side while being typed in."""
+
+    username: Name
+    password: Annotated[str, Meta(max_length=4096)] = ""
+    private_key: Annotated[str, Meta(max_length=65536)] = ""
+    passphrase: Annotated[str, Meta(max_length=4096)] = ""
+    become: Become = Become.AUTO
+    become_password: Annotated[str, Meta(max_length=4096)] = ""
+
+    def __repr__(self) -> str:
+        return "CredentialSecret(***)"
+
+
+class JumpEndpoint(Frozen, kw_only=True):
+    """One hop of the way to a host; the first of the list is dialled directly."""
+
+    address: Name
+    port: Port = 22
+    host_keys: list[HostKeyPin] = []
+    credential: SealedCredential | None = None
+
+
+class HostEndpoint(Frozen, kw_only=True):
+    """Where a host is and which keys it must show."""
+
+    transport: Transport = Transport.SSH
+    address: Name
+    port: Port = 22
+    host_keys: list[HostKeyPin] = []
+    jumps: Annotated[list[JumpEndpoint], Meta(max_length=8)] = []
+
+
+class Limits(Frozen, kw_only=True):
+    """What a visit may cost the host and the worker.
+
+    Limits nest: probe deadline < visit deadline < job expiry.
+    """
+
+    probe_deadline_s: Annotated[int, Meta(ge=1, le=3600)] = 120
+    visit_deadline_s: Annotated[int, Meta(ge=1, le=7200)] = 300
+    connect_timeout_s: Annotated[int, Meta(ge=1, le=120)] = 15
+    cpu_percent: Percent = 50
+    nice: Annotated[int, Meta(ge=0, le=19)] = 19
+    memory_bytes: Annotated[int, Meta(ge=16 << 20)] = 64 << 20
+    report_bytes: Annotated[int, Meta(ge=1 << 10)] = 32 << 20
+    matches_per_rule: Annotated[int, Meta(ge=1)] = 1000
+    value_bytes: Annotated[int, Meta(ge=64)] = 4096
+
+
+class ScanJob(Frozen, kw_only=True):
+    """Web side to worker: one visit to one host."""
+
+    scan_id: Name
+    attempt: int = 1
+    zone: Name
+    host: HostEndpoint
+    credentials: Annotated[list[SealedCredential], Meta(max_length=8)] = []
+    plan_digest: Digest
+    limits: Limits = Limits()
+    expires_at: datetime
+    allow_new_host_key: bool = False
+
+
+class Phase(StrEnum):
+    """Where in a visit the worker is; shown live."""
+
+    WAITING = "waiting"
+    CONNECTING = "connecting"
+    PROFILING = "profiling"
+    STAGING = "staging"
+    RUNNING = "running"
+    CLEANING = "cleaning"
+    REPORTING = "reporting"
+
+
+class Heartbeat(Frozen, kw_only=True):
+    """What a worker last said of a scan it works on."""
+
+    scan_id: Name
+    attempt: int
+    worker: Name
+    phase: Phase
+    started_at: datetime
+
+
+# --- plan: worker → probe, on stdin as one JSON line -------------------------------------------------------------
+
+Expr = dict[str, Any]
+"""Expression tree node; its grammar is in `probes/README.md` ("Plan") and checked by the compiler and the probe."""
+
+
+class Scope(Frozen, kw_only=True):
+    """Bounds of what is walked for file and directory rules."""
+
+    paths: list[Text] = []
+    exclude: list[Text] = []
+    max_depth: int | None = None
+    cross_mounts: bool = False
+
+
+class PlanRule(Frozen, kw_only=True):
+    """One rule as the probe needs it; the report refers to it by its place in `Plan.rules`."""
+
+    id: Name
+    subject: Name
+    when: Expr | None = None
+    scope: Scope | None = None
+    fields: list[Name]
+    max_matches: int | None = None
+
+
+class PlanLimits(Frozen, kw_only=True):
+    """The part of `Limits` that the probe keeps itself."""
+
+    deadline_s: int = 120
+    cpu_percent: Percent = 50
+    nice: int = 19
+    memory_bytes: int = 64 << 20
+    report_bytes: int = 32 << 20
+    matches_per_rule: int = 1000
+    value_bytes: int = 4096
+
+
+class Plan(Frozen, kw_only=True, omit_defaults=False):
+    """What the probe is asked to do in one pass."""
+
+    schema: Literal[1] = 1
+    limits: PlanLimits = PlanLimits()
+    rules: Annotated[list[PlanRule], Meta(max_length=20000)]
+
+
+# --- report: probe → worker, NDJSON on stdout; hostile input, so bounded and unknown fields ignored ---------------
+
+
+class Hostile(Struct, frozen=True, omit_defaults=True):
+    """Base of what comes from a host."""
+
+
+class ProbeHeader(Hostile, kw_only=True, tag="header", tag_field="type"):
+    """First line of a report."""
+
+    schema: int
+    probe_version: Name
+    arch: Name
+    uid: int
+    root: Text = "/"
+    started_at: float
+    host: dict[str, Any] = {}
+
+
+class Match(Hostile, kw_only=True, tag="match", tag_field="type"):
+    """One record that one or more rules matched: an alert or a wanted record.
+
+    `rules` are places in the plan. `identity` holds the subject's identity fields (a subset of `record`), `truncated`
+    the names of fields that were cut, `unknown` field → reason for what could not be looked at.
+    """
+
+    subject: Name
+    rules: Annotated[list[int], Meta(max_length=20000)]
+    identity: dict[str, Any]
+    record: dict[str, Any]
+    truncated: list[Name] = []
+    unknown: dict[str, Name] = {}
+
+
+class CollectorState(StrEnum):
+    """How the collection of one subject ended."""
+
+    OK = "ok"
+    PARTIAL = "partial"
+    ERROR = "error"
+    SKIPPED = "skipped"
+
+
+class CollectorStatus(Hostile, kw_only=True, tag="collector", tag_field="type"):
+    """How one subject's collection went and what it cost; `reason` is a code, `detail` a sentence."""
+
+    subject: Name
+    state: CollectorState
+    reason: Name = ""
+    detail: Text = ""
+    records: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+
+
+class RuleState(StrEnum):
+    """What a rule says of a host."""
+
+    ALERT = "alert"
+    PASS = "pass"  # noqa: S105 - the field's word
+    ERROR = "error"
+    SKIPPED = "skipped"
+
+
+class ProbeRuleStatus(Hostile, kw_only=True, tag="rule", tag_field="type"):
+    """Outcome of one rule that did not simply pass.
+
+    `unknown` counts records on which the rule could not be decided, by reason (`needs_root`, `error`, `limit`).
+    """
+
+    rule: int
+    state: RuleState
+    reason: Name = ""
+    matched: int = 0
+    truncated: bool = False
+    unknown: dict[str, int] = {}
+
+
+class ProbeFooter(Hostile, kw_only=True, tag="footer", tag_field="type"):
+    """Last line; a report without it is cut short."""
+
+    complete: bool
+    passed: Annotated[list[int], Meta(max_length=20000)]
+    matches: int
+    wall_s: float
+    cpu_s: float
+    paused_s: float = 0.0
+    max_rss_bytes: int
+    reason: Name = ""
+    removed: list[Text] = []
+    errors: list[Text] = []
+
+
+ReportLine = ProbeHeader | Match | CollectorStatus | ProbeRuleStatus | ProbeFooter
+
+
+# --- scan report: worker → ingest ---------------------------------------------------------------------------------
+
+
+class Outcome(StrEnum):
+    """How a visit ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class Profile(Frozen, kw_only=True):
+    """What the shell round trip says of a host, before any probe runs. Unknown text is "", unknown numbers null."""
+
+    hostname: Name = ""
+    system: Name = ""
+    kernel: Name = ""
+    machine: Name = ""
+    arch: Name = ""
+    bits: int | None = None
+    little_endian: bool | None = None
+    hard_float: bool | None = None
+    os_id: Name = ""
+    os_version: Name = ""
+    os_name: Name = ""
+    uid: int | None = None
+    username: Name = ""
+    become: Become = Become.NONE
+    is_root: bool = False
+    machine_id: Name = ""
+    shell: Name = ""
+
+
+class Failure(Frozen, kw_only=True):
+    """A `ScanError` as stored text."""
+
+    code: Name
+    message: Text
+    retryable: bool = False
+
+
+class RuleStatus(Frozen, kw_only=True):
+    """Outcome of one rule on the host, by rule id."""
+
+    rule_id: Name
+    state: RuleState
+    reason: Name = ""
+    matched: int = 0
+    truncated: bool = False
+    unknown: dict[str, int] = {}
+
+
+class RuleMatch(Frozen, kw_only=True):
+    """One record with the ids of the rules that matched it."""
+
+    subject: Name
+    rule_ids: list[Name]
+    identity: dict[str, Any]
+    record: dict[str, Any]
+    truncated: list[Name] = []
+    unknown: dict[str, Name] = {}
+
+
+class Cost(Frozen, kw_only=True):
+    """What the visit cost: the probe's own account on the host, and bytes over the wire."""
+
+    probe_wall_s: float = 0.0
+    probe_cpu_s: float = 0.0
+    probe_paused_s: float = 0.0
+    probe_max_rss_bytes: int = 0
+    uploaded_bytes: int = 0
+    downloaded_bytes: int = 0
+
+
+class ScanReport(Frozen, kw_only=True):
+    """Worker to ingest: everything one visit brought home."""
+
+    scan_id: Name
+    attempt: int = 1
+    worker: Name = ""
+    outcome: Outcome
+    failure: Failure | None = None
+    started_at: datetime
+    finished_at: datetime
+    profile: Profile | None = None
+    presented_host_keys: list[HostKeyPin] = []
+    probe_digest: str = ""
+    matches: list[RuleMatch] = []
+    rules: list[RuleStatus] = []
+    collectors: list[CollectorStatus] = []
+    timings_s: dict[str, float] = {}
+    cost: Cost = Cost()
+    created: list[Text] = []
+    removed: list[Text] = []
+    cleanup: Failure | None = None
+
+
+def encode(message: Struct) -> bytes:
+    """JSON bytes of any struct of this module."""
+    return msgspec.json.encode(message, order="sorted")
+
+
+def decode_job(data: bytes | str) -> ScanJob:
+    """Raises msgspec.ValidationError or msgspec.DecodeError on anything that is not a job."""
+    return msgspec.json.decode(data, type=ScanJob)
+
+
+def decode_report(data: bytes | str) -> ScanReport:
+    """Raises msgspec.ValidationError or msgspec.DecodeError on anything that is not a report."""
+    return msgspec.json.decode(data, type=ScanReport)
+
+
+def decode_plan(data: bytes | str) -> Plan:
+    """Raises msgspec.ValidationError or msgspec.DecodeError on anything that is not a plan."""
+    return msgspec.json.decode(data, type=Plan)
+
+
+def decode_report_line(data: bytes) -> ReportLine:
+    """One NDJSON line of a probe. Raises msgspec.ValidationError or msgspec.DecodeError."""
+    return msgspec.json.decode(data, type=ReportLine)

@@ -75,6 +75,7 @@ type Subject struct {
 	Evidence []string // fields sent with every alert, whatever the rule asks for
 	Fields   []FieldInfo
 	Costs    []Cost
+	Default  []Scope // where rules without a scope look, set by subjects that are walked; Want.Scopes then includes it
 	index    map[string]int
 	get      func(rec any, field int) (any, error)
 }
@@ -112,7 +113,7 @@ type Scope struct {
 
 // Want is what the plan needs of one subject: the union over its rules.
 type Want struct {
-	Scopes []Scope         // of the rules that have one; empty means the collector's default
+	Scopes []Scope         // of the rules that have one, and Subject.Default when some rule has none
 	Fields map[string]bool // fields that any expression or evidence may ask for
 }
 

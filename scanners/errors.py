@@ -90,14 +90,14 @@ class CleanupError(ScanError):
     codes = frozenset({"cleanup_failed", "cleanup_unverified"})
 
 
-class ScanExpired(ScanError):
+class ExpiredError(ScanError):
     """The job came to the worker, or would end, after its expiry."""
 
     codes = frozenset({"expired", "visit_deadline"})
     retryable_codes = frozenset({"visit_deadline"})
 
 
-class ScanCancelled(ScanError):
+class CancelledError(ScanError):
     """Somebody asked for the scan to stop."""
 
     codes = frozenset({"cancelled"})

@@ -1,0 +1,1 @@
+"""The Django side: inventory, rules, scans, findings, console and API."""

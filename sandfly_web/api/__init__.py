@@ -1,0 +1,1 @@
+"""What every part of API v1 shares: routes, pages, errors."""

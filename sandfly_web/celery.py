@@ -1,0 +1,47 @@
+"""Celery application of the web side: beat's dispatch and the ingest queue; JSON only."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sandfly_web.settings")
+
+app = Celery("sandfly_web")
+
+
+def configure(application: Celery) -> None:
+    from django.conf import settings  # noqa: PLC0415 - settings are not read at import time
+
+    from sandfly_web.broker import broker_url  # noqa: PLC0415
+
+    interval = settings.DISPATCH_INTERVAL_S
+    application.conf.update(
+        broker_url=broker_url(settings.REDIS_URL),
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_default_queue="web",
+        task_routes={"sandfly_web.scans.ingest": {"queue": "ingest"}},
+        # A report is acknowledged only once it is in the database; ingest is safe to run twice.
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"visibility_timeout": 600},
+        timezone="UTC",
+        beat_schedule={
+            "dispatch": {
+                "task": "sandfly_web.scans.dispatch",
+                "schedule": interval,
+                # A tick that nobody took before the next one is stale.
+                "options": {"expires": interval},
+            },
+        },
+    )
+
+
+configure(app)
+app.autodiscover_tasks(["sandfly_web.scans"])

@@ -1,0 +1,1 @@
+"""The admin site: start page, pages of each area, templates."""

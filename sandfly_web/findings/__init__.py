@@ -1,0 +1,1 @@
+"""Findings and their triage, and the records that recon rules bring home."""

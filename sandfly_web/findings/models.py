@@ -1,0 +1,154 @@
+"""What rules found, what analysts said of it, and what recon saw."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+from sandfly_web.inventory.models import Host
+from sandfly_web.rules.models import Rule, Severity
+from sandfly_web.scans.models import Scan
+
+
+class Finding(models.Model):
+    """One rule's alert on one thing on one host, however often it is seen again. Written by ingest and services."""
+
+    class Status(models.TextChoices):
+        OPEN = "open", "Open"
+        ACKNOWLEDGED = "acknowledged", "Acknowledged"
+        CLOSED = "closed", "Closed"
+        FALSE_POSITIVE = "false_positive", "False positive"
+
+    UNRESOLVED = (Status.OPEN, Status.ACKNOWLEDGED)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="findings")
+    # Null for what the visit itself found, such as a changed host key; `rule_name` then has a built-in name.
+    rule = models.ForeignKey(Rule, on_delete=models.SET_NULL, null=True, blank=True, related_name="findings")
+    rule_name = models.CharField(max_length=127)
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 over rule, host and the subject's identity.")
+    subject = models.CharField(max_length=32)
+    title = models.CharField(max_length=255)
+    level = models.CharField(max_length=16, choices=Severity.choices)
+    level_rank = models.PositiveSmallIntegerField(help_text="0 informational … 4 critical, for ordering.")
+    tags = models.JSONField(default=list)
+    explanation = models.TextField()
+    identity = models.JSONField(default=dict)
+    evidence = models.JSONField(default=dict)
+    evidence_digest = models.CharField(max_length=64)
+    truncated = models.JSONField(default=list, help_text="Evidence fields that were cut.")
+
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN)
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    close_reason = models.TextField(blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    count = models.PositiveIntegerField(default=1, help_text="Visits that saw it.")
+    first_scan = models.ForeignKey(Scan, on_delete=models.SET_NULL, null=True, related_name="+")
+    last_scan = models.ForeignKey(Scan, on_delete=models.SET_NULL, null=True, related_name="findings")
+
+    class Meta:
+        ordering = ["-level_rank", "-last_seen_at", "id"]
+        constraints = [models.UniqueConstraint(fields=["host", "fingerprint"], name="finding_unique")]
+        indexes = [
+            # The queue: unresolved, worst and newest first.
+            models.Index(
+                fields=["-level_rank", "-last_seen_at", "id"],
+                name="finding_queue",
+                condition=models.Q(status__in=["open", "acknowledged"]),
+            ),
+            # All findings in list order, for cursors.
+            models.Index(fields=["-level_rank", "-last_seen_at", "id"], name="finding_order"),
+            # A host's or a rule's findings.
+            models.Index(fields=["host", "-level_rank"], name="finding_host"),
+            models.Index(fields=["rule_name", "-last_seen_at"], name="finding_rule"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class FindingEvidence(models.Model):
+    """A version of a finding's evidence: the same thing looked different at another visit."""
+
+    finding = models.ForeignKey(Finding, on_delete=models.CASCADE, related_name="versions")
+    digest = models.CharField(max_length=64)
+    evidence = models.JSONField()
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-last_seen_at"]
+        constraints = [models.UniqueConstraint(fields=["finding", "digest"], name="finding_evidence_unique")]
+
+    def __str__(self) -> str:
+        return self.digest[:12]
+
+
+class FindingEvent(models.Model):
+    """One step in a finding's life: who did what when; `actor` null means the system."""
+
+    class Kind(models.TextChoices):
+        CREATED = "created", "Found"
+        REOPENED = "reopened", "Seen again after closing"
+        ACKNOWLEDGED = "acknowledged", "Acknowledged"
+        ASSIGNED = "assigned", "Assigned"
+        COMMENTED = "commented", "Comment"
+        CLOSED = "closed", "Closed"
+        FALSE_POSITIVE = "false_positive", "Marked as false positive"
+
+    finding = models.ForeignKey(Finding, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    comment = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+class Record(models.Model):
+    """Something recon saw on a host, as an interval: the same content seen again only moves `last_seen_at`."""
+
+    id = models.BigAutoField(primary_key=True)
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="records")
+    subject = models.CharField(max_length=32)
+    identity_digest = models.CharField(max_length=64)
+    digest = models.CharField(max_length=64)
+    identity = models.JSONField()
+    data = models.JSONField()
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    # The last visit that saw it; a record is current when this is the host's last visit that looked at the subject.
+    last_scan = models.ForeignKey(Scan, on_delete=models.SET_NULL, null=True, related_name="+")
+    is_current = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["subject", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["host", "subject", "identity_digest"],
+                condition=models.Q(is_current=True),
+                name="record_one_current",
+            ),
+        ]
+        indexes = [
+            # State of a host at a time, difference between two visits.
+            models.Index(fields=["host", "subject", "first_seen_at", "last_seen_at"], name="record_interval"),
+            # Rarity over the fleet.
+            models.Index(fields=["subject", "digest"], name="record_rarity"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.identity_digest[:12]}"

@@ -1,0 +1,159 @@
+"""Builds pySigma's detection objects from a rule's `detection`, entry by entry, so that each knows its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sigma.conditions import ConditionAND, ConditionOR
+from sigma.exceptions import SigmaError, SigmaRuleLocation
+from sigma.modifiers import SigmaTimestampModifier, modifier_mapping
+from sigma.rule.detection import SigmaDetection, SigmaDetectionItem, SigmaDetections
+
+from sandfly_web.rules.document import Document
+from sandfly_web.rules.document import Path as Place
+from sandfly_web.rules.faults import Faults, did_you_mean
+
+MODIFIERS = frozenset(name for name, kind in modifier_mapping.items() if not issubclass(kind, SigmaTimestampModifier))
+
+Tree = Any
+"""pySigma's condition tree: ConditionAND, ConditionOR, ConditionNOT over its two kinds of leaves."""
+
+
+def parse_detection(document: Document, faults: Faults) -> Tree | None:
+    """The condition tree of `detection`, or None when there are faults (they are added)."""
+    detection = document.values.get("detection")
+    place: Place = ("detection",)
+    if not isinstance(detection, dict):
+        faults.add(document.line(place), "detection", "expected a mapping of selections and a condition")
+        return None
+    builder = _Builder(document, faults)
+    named = {
+        name: builder.build(definition, (*place, name))
+        for name, definition in detection.items()
+        if name not in {"condition", "timeframe"}
+    }
+    if "timeframe" in detection:
+        faults.add(
+            document.line((*place, "timeframe")), "detection.timeframe", "a visit sees one moment; remove `timeframe`"
+        )
+    conditions = _conditions(document, detection, faults)
+    usable = {name: built for name, built in named.items() if built is not None}
+    if not conditions or len(usable) < len(named):
+        return None
+    return _join(usable, conditions, document, faults)
+
+
+def parse_items(document: Document, place: Place, faults: Faults) -> Tree | None:
+    """The tree of one selection that stands alone, such as `sandfly.os`; all of its entries must hold."""
+    value: Any = document.values
+    for key in place:
+        value = value[key]
+    built = _Builder(document, faults).build(value, place)
+    return built.postprocess(SigmaDetections({"it": built}, ["it"])) if built else None
+
+
+def _conditions(document: Document, detection: dict[str, Any], faults: Faults) -> list[str]:
+    place: Place = ("detection", "condition")
+    raw = detection.get("condition")
+    conditions = raw if isinstance(raw, list) else [raw]
+    if not conditions or not all(isinstance(item, str) and item.strip() for item in conditions):
+        faults.add(document.line(place), "detection.condition", "expected a condition such as `selection and not filter`")
+        return []
+    return conditions
+
+
+def _join(named: dict[str, SigmaDetection], conditions: list[str], document: Document, faults: Faults) -> Tree | None:
+    line = document.line(("detection", "condition"))
+    if not named:
+        faults.add(document.line(("detection",)), "detection", "name at least one selection beside the condition")
+        return None
+    try:
+        trees = [parsed.parsed for parsed in SigmaDetections(named, conditions).parsed_condition]
+    except SigmaError as error:
+        faults.add(line, "detection.condition", f"{_plain(error)}; known selections are {', '.join(named)}")
+        return None
+    except RecursionError:
+        faults.add(line, "detection.condition", "nested too deeply; name parts of it as selections of their own")
+        return None
+    return trees[0] if len(trees) == 1 else ConditionOR(trees)
+
+
+def _plain(error: SigmaError) -> str:
+    """The message alone: pySigma's `str` adds a path that would be read as a file of this machine."""
+    return str(error.args[0]) if error.args else "not valid Sigma"
+
+
+class _Builder:
+    def __init__(self, document: Document, faults: Faults) -> None:
+        self.document = document
+        self.faults = faults
+
+    def build(self, definition: Any, place: Place) -> SigmaDetection | None:
+        """A mapping (all must hold), a list (any must), or a keyword."""
+        if isinstance(definition, dict):
+            return self._mapping(definition, place)
+        if isinstance(definition, list) and any(isinstance(entry, (dict, list)) for entry in definition):
+            parts = [self.build(entry, (*place, index)) for index, entry in enumerate(definition)]
+            built = [part for part in parts if part is not None]
+            return SigmaDetection(built, self._source(place), ConditionOR) if len(built) == len(parts) else None
+        item = self._item(None, definition, place)
+        return SigmaDetection([item], self._source(place)) if item else None
+
+    def _mapping(self, definition: dict[str, Any], place: Place) -> SigmaDetection | None:
+        items = [self._item(key, value, (*place, key)) for key, value in definition.items()]
+        if not items:
+            self._fault(place, "empty: name a field and the values it must have")
+        built = [item for item in items if item is not None]
+        whole = built and len(built) == len(items)
+        return SigmaDetection(built, self._source(place), ConditionAND) if whole else None
+
+    def _item(self, key: str | None, value: Any, place: Place) -> SigmaDetectionItem | None:
+        values = value if isinstance(value, list) else [value]
+        modifiers = key.split("|")[1:] if key else []
+        if not self._modifiers_are_known(modifiers, place) or not self._values_fit(values, modifiers, place):
+            return None
+        try:
+            return SigmaDetectionItem.from_mapping(key, value, self._source(place))
+        except SigmaError as error:
+            self._fault(place, _advice(_plain(error)))
+        except (TypeError, ValueError, AttributeError) as error:
+            # pySigma trusts the types of values in a few modifiers.
+            self._fault(place, f"the modifiers do not fit the values ({error})")
+        return None
+
+    def _modifiers_are_known(self, modifiers: list[str], place: Place) -> bool:
+        unknown = [name for name in modifiers if name not in MODIFIERS]
+        for name in unknown:
+            if name in modifier_mapping:
+                self._fault(place, f'modifier "{name}" takes a time apart, which is not supported; compare epoch seconds')
+            else:
+                self._fault(place, f'unknown modifier "{name}"{did_you_mean(name, MODIFIERS)}')
+        return not unknown
+
+    def _values_fit(self, values: list[Any], modifiers: list[str], place: Place) -> bool:
+        if not values:
+            self._fault(place, "an empty list never matches; give a value, or `null` for a field without value")
+            return False
+        for value in values:
+            if isinstance(value, (dict, list)) or not isinstance(value, str | int | float | bool | None):
+                self._fault(place, f"{value!r} is not text, a number, a boolean or null; quote it when it is text")
+                return False
+            if "re" in modifiers and not isinstance(value, str):
+                self._fault(place, f"the regular expression {value!r} must be text; quote it")
+                return False
+        return True
+
+    def _source(self, place: Place) -> SigmaRuleLocation:
+        return SigmaRuleLocation(Path(), self.document.line(place))
+
+    def _fault(self, place: Place, message: str) -> None:
+        self.faults.add(self.document.line(place), ".".join(str(part) for part in place), message)
+
+
+def _advice(message: str) -> str:
+    if "Regular expression" in message:
+        return f"{message}; expressions are RE2: no look-around and no back-references"
+    if "incompatible to value type" in message:
+        return f"{message}; text modifiers take text, gt, gte, lt and lte take numbers, exists takes true or false"
+    return message

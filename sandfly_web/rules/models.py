@@ -1,0 +1,71 @@
+"""Rules as the server keeps them; the Sigma text is the truth, the other columns are read from it."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Severity(models.TextChoices):
+    """Sigma's levels, least first."""
+
+    INFORMATIONAL = "informational", "Informational"
+    LOW = "low", "Low"
+    MEDIUM = "medium", "Medium"
+    HIGH = "high", "High"
+    CRITICAL = "critical", "Critical"
+
+
+class Rule(models.Model):
+    """One Sigma rule. Written by `rules.services`, from the catalogue or by people."""
+
+    class Type(models.TextChoices):
+        DETECTION = "detection", "Detection"
+        POLICY = "policy", "Policy"
+        RECON = "recon", "Recon"
+        INCIDENT = "incident", "Incident"
+
+    class Origin(models.TextChoices):
+        CATALOG = "catalog", "Shipped"
+        LOCAL = "local", "Written here"
+
+    id = models.UUIDField(primary_key=True, help_text="The Sigma id.")
+    name = models.CharField(max_length=127, unique=True)
+    title = models.CharField(max_length=255)
+    type = models.CharField(max_length=16, choices=Type.choices)
+    subject = models.CharField(max_length=32)
+    level = models.CharField(max_length=16, choices=Severity.choices)
+    status = models.CharField(max_length=16, help_text="Sigma's maturity: stable, test, experimental …")
+    description = models.TextField(blank=True)
+    tags = models.JSONField(default=list, help_text="Sigma tags, such as attack.t1059.004.")
+    source = models.TextField(help_text="The Sigma YAML.")
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the source.")
+    origin = models.CharField(max_length=16, choices=Origin.choices)
+    is_enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        indexes = [
+            # Plan building: enabled rules by type.
+            models.Index(fields=["type"], name="rule_enabled_type", condition=models.Q(is_enabled=True)),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RuleRevision(models.Model):
+    """A source a rule has had; findings refer to rules, history refers to revisions."""
+
+    rule = models.ForeignKey(Rule, on_delete=models.CASCADE, related_name="revisions")
+    digest = models.CharField(max_length=64)
+    source = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [models.UniqueConstraint(fields=["rule", "digest"], name="rule_revision_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.rule_id} {self.digest[:12]}"

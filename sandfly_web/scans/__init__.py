@@ -1,0 +1,1 @@
+"""Schedules, scans and their life: dispatch to the workers, ingest of what they bring home."""

@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class ScansConfig(AppConfig):
+    name = "sandfly_web.scans"

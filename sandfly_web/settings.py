@@ -1,0 +1,145 @@
+"""Django settings; every value that differs between installations comes from the environment (see README)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.core.management.utils import get_random_secret_key
+
+from sandfly_web import env
+from sandfly_web.embedded.paths import DataDir, default_data_dir
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = DataDir(default_data_dir())
+
+DEBUG = env.boolean("SANDFLY_DEBUG", default=False)
+# A random key keeps commands without a server working; wsgi.py refuses to serve with it.
+CONFIGURED_SECRET_KEY = env.secret("SANDFLY_SECRET_KEY", DATA_DIR.secret_key)
+SECRET_KEY = CONFIGURED_SECRET_KEY or get_random_secret_key()
+ALLOWED_HOSTS = env.words("SANDFLY_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.words("SANDFLY_TRUSTED_ORIGINS", [])
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_filters",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "auditlog",
+    "sandfly_web.inventory",
+    "sandfly_web.rules",
+    "sandfly_web.scans",
+    "sandfly_web.findings",
+    "sandfly_web.accounts",
+    "sandfly_web.console",
+    "sandfly_web.embedded",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "auditlog.middleware.AuditlogMiddleware",
+]
+
+ROOT_URLCONF = "sandfly_web.urls"
+WSGI_APPLICATION = "sandfly_web.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "sandfly_web" / "console" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {"default": env.database(env.secret("DATABASE_URL") or DATA_DIR.database_url)}
+REDIS_URL = env.secret("REDIS_URL") or DATA_DIR.redis_url
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# Static files straight from the packages: no collectstatic step between a pull and a start.
+WHITENOISE_USE_FINDERS = True
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = env.boolean("SANDFLY_TLS", default=False)
+CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "sandfly_web.accounts.authentication.ApiTokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["sandfly_web.accounts.permissions.ModelPermissions"],
+    "DEFAULT_PAGINATION_CLASS": "sandfly_web.api.pagination.CursorPages",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "PAGE_SIZE": 50,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "sandfly API",
+    "DESCRIPTION": "Scan Linux hosts over SSH and read what was found.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.text("SANDFLY_LOG_LEVEL", "WARNING")},
+}
+
+# How often beat looks for due hosts, and how long a silent scan is waited for before it is queued again.
+DISPATCH_INTERVAL_S = env.integer("SANDFLY_DISPATCH_INTERVAL", 5)
+SCAN_SILENCE_S = env.integer("SANDFLY_SCAN_SILENCE", 30)
+SCAN_MAX_ATTEMPTS = env.integer("SANDFLY_SCAN_ATTEMPTS", 3)
+SCAN_EXPIRES_S = env.integer("SANDFLY_SCAN_EXPIRES", 3600)
+ZONE_QUEUE_LENGTH = env.integer("SANDFLY_ZONE_QUEUE_LENGTH", 500)

@@ -1,0 +1,161 @@
+// Package plan decodes what the probe is asked to do. It mirrors `Plan` of scanners/contract.py: strict, bounded, and
+// every error says where. What an expression means is the business of package match.
+package plan
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+)
+
+// Schema is the version of the plan this probe understands.
+const Schema = 1
+
+// Bounds of a plan.
+const (
+	MaxBytes    = 32 << 20
+	MaxRules    = 20000
+	MaxDepth    = 64
+	MaxValues   = 65536 // of one leaf: lists of known bad hashes or addresses are long
+	MaxFields   = 512
+	MaxPatterns = 4096
+	MaxText     = 65536
+	maxName     = 255
+)
+
+// Plan is what the probe is asked to do in one pass.
+type Plan struct {
+	Schema int    `json:"schema"`
+	Limits Limits `json:"limits"`
+	Rules  []Rule `json:"rules"`
+}
+
+// Limits are the bounds the probe keeps itself; fields left out have the defaults of DefaultLimits.
+type Limits struct {
+	DeadlineS      int   `json:"deadline_s"`
+	CPUPercent     int   `json:"cpu_percent"`
+	Nice           int   `json:"nice"`
+	MemoryBytes    int64 `json:"memory_bytes"`
+	ReportBytes    int64 `json:"report_bytes"`
+	MatchesPerRule int   `json:"matches_per_rule"`
+	ValueBytes     int   `json:"value_bytes"`
+}
+
+// DefaultLimits are those of `PlanLimits` in scanners/contract.py.
+func DefaultLimits() Limits {
+	return Limits{
+		DeadlineS: 120, CPUPercent: 50, Nice: 19, MemoryBytes: 64 << 20, ReportBytes: 32 << 20,
+		MatchesPerRule: 1000, ValueBytes: 4096,
+	}
+}
+
+// Rule is one rule; the report refers to it by its place.
+type Rule struct {
+	ID         string   `json:"id"`
+	Subject    string   `json:"subject"`
+	When       *Node    `json:"when"`
+	Scope      *Scope   `json:"scope"`
+	Fields     []string `json:"fields"`
+	MaxMatches *int     `json:"max_matches"`
+}
+
+// Scope bounds what is walked for a rule.
+type Scope struct {
+	Paths       []string `json:"paths"`
+	Exclude     []string `json:"exclude"`
+	MaxDepth    *int     `json:"max_depth"`
+	CrossMounts bool     `json:"cross_mounts"`
+}
+
+// Node is one node of an expression: exactly one of And, Or, Not and Field is set.
+type Node struct {
+	And    []*Node `json:"and"`
+	Or     []*Node `json:"or"`
+	Not    *Node   `json:"not"`
+	Field  *string `json:"field"`
+	Op     string  `json:"op"`
+	Values []any   `json:"values"` // string, json.Number or bool
+	All    bool    `json:"all"`
+	Cased  bool    `json:"cased"`
+	Mode   string  `json:"mode"`
+}
+
+// Read takes one plan from a stream: up to a newline or the end.
+func Read(r io.Reader) ([]byte, error) {
+	line, err := ReadLine(r, MaxBytes)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	return line, nil
+}
+
+// ReadLine reads up to a newline or the end of the stream, at most max bytes.
+func ReadLine(r io.Reader, max int) ([]byte, error) {
+	buffered := bufio.NewReaderSize(r, 64<<10)
+	var line []byte
+	for {
+		part, err := buffered.ReadSlice('\n')
+		line = append(line, part...)
+		if len(line) > max {
+			return nil, fmt.Errorf("longer than %d bytes", max)
+		}
+		switch {
+		case err == nil || errors.Is(err, io.EOF):
+			return line, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, err
+		}
+	}
+}
+
+// Decode reads a plan strictly: unknown fields, bad UTF-8, text behind the document and anything out of bounds are
+// errors that say where.
+func Decode(data []byte) (*Plan, error) {
+	p := &Plan{Limits: DefaultLimits()}
+	if err := Strict(data, MaxBytes, p); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Strict decodes one JSON document of at most max bytes into v; numbers stay json.Number.
+func Strict(data []byte, max int, v any) error {
+	if len(data) > max {
+		return fmt.Errorf("longer than %d bytes", max)
+	}
+	if !utf8.Valid(data) {
+		return errors.New("not UTF-8")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	decoder.UseNumber()
+	if err := decoder.Decode(v); err != nil {
+		return located(err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("text behind the document at byte %d", decoder.InputOffset())
+	}
+	return nil
+}
+
+// located puts the place that the JSON package knows in front of its errors.
+func located(err error) error {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("empty or cut short")
+	case errors.As(err, &syntax):
+		return fmt.Errorf("byte %d: %w", syntax.Offset, err)
+	case errors.As(err, &kind):
+		return fmt.Errorf("byte %d: %s cannot hold a JSON %s", kind.Offset, kind.Field, kind.Value)
+	}
+	return err
+}

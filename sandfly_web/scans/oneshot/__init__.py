@@ -1,0 +1,1 @@
+"""`manage.py scan`: visits from one process, without server, database or broker."""

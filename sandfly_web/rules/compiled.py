@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 from typing import Any
 
@@ -74,7 +74,7 @@ class RuleError:
         return f"{self.location}: {self.field}: {self.message}" if self.field else f"{self.location}: {self.message}"
 
 
-class RuleErrors(Exception):
+class RuleErrors(Exception):  # noqa: N818 - it is a list of them
     """A rule file cannot be compiled; `errors` holds all of its faults, in the order of the file."""
 
     code = "rule_invalid"
@@ -86,7 +86,7 @@ class RuleErrors(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class CompiledRule:
-    """A rule as the product uses it. `digest` is the SHA-256 of `source`, the file's text; `path` is where it came from.
+    """A rule as the product uses it. `digest` is the SHA-256 of `source` (the file), `path` where it is.
 
     `os` is an expression over the fields of subject host that must hold for the rule to be run there, or None.
     """
@@ -101,8 +101,8 @@ class CompiledRule:
     description: str
     references: tuple[str, ...]
     author: str
-    date: date | None
-    modified: date | None
+    date: dt.date | None
+    modified: dt.date | None
     tags: tuple[str, ...]
     techniques: tuple[str, ...]
     tactics: tuple[str, ...]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import re2  # type: ignore[import-untyped]  # the wheel brings no types
 from sigma.conditions import ConditionAND, ConditionOR
 from sigma.exceptions import SigmaError, SigmaRuleLocation
 from sigma.modifiers import SigmaTimestampModifier, modifier_mapping
+from sigma.policy import SigmaPolicy
+from sigma.policy.regex_engine import RE2RegexEngine, RegexPattern
 from sigma.rule.detection import SigmaDetection, SigmaDetectionItem, SigmaDetections
 
 from sandfly_web.rules.document import Document
@@ -15,6 +19,21 @@ from sandfly_web.rules.document import Path as Place
 from sandfly_web.rules.faults import Faults, did_you_mean
 
 MODIFIERS = frozenset(name for name, kind in modifier_mapping.items() if not issubclass(kind, SigmaTimestampModifier))
+
+
+class _QuietEngine(RE2RegexEngine):
+    """RE2 as in the probe; does not print its complaints to stderr."""
+
+    def compile(self, pattern: str, flags: int = 0) -> RegexPattern:
+        options = re2.Options()
+        options.log_errors = False
+        prefix = "".join(letter for flag, letter in _FLAGS.items() if flags & flag)
+        compiled: RegexPattern = re2.compile(f"(?{prefix}){pattern}" if prefix else pattern, options)
+        return compiled
+
+
+POLICY = SigmaPolicy(regex_engine=_QuietEngine())
+_FLAGS = {re.IGNORECASE: "i", re.MULTILINE: "m", re.DOTALL: "s"}
 
 Tree = Any
 """pySigma's condition tree: ConditionAND, ConditionOR, ConditionNOT over its two kinds of leaves."""
@@ -34,14 +53,9 @@ def parse_detection(document: Document, faults: Faults) -> Tree | None:
         if name not in {"condition", "timeframe"}
     }
     if "timeframe" in detection:
-        faults.add(
-            document.line((*place, "timeframe")), "detection.timeframe", "a visit sees one moment; remove `timeframe`"
-        )
+        faults.add(document.line((*place, "timeframe")), "detection.timeframe", "a visit sees one moment; remove it")
     conditions = _conditions(document, detection, faults)
-    usable = {name: built for name, built in named.items() if built is not None}
-    if not conditions or len(usable) < len(named):
-        return None
-    return _join(usable, conditions, document, faults)
+    return _join(named, conditions, document, faults) if conditions else None
 
 
 def parse_items(document: Document, place: Place, faults: Faults) -> Tree | None:
@@ -50,15 +64,18 @@ def parse_items(document: Document, place: Place, faults: Faults) -> Tree | None
     for key in place:
         value = value[key]
     built = _Builder(document, faults).build(value, place)
-    return built.postprocess(SigmaDetections({"it": built}, ["it"])) if built else None
+    return built.postprocess(SigmaDetections({"it": built}, ["it"]))
 
 
 def _conditions(document: Document, detection: dict[str, Any], faults: Faults) -> list[str]:
     place: Place = ("detection", "condition")
     raw = detection.get("condition")
-    conditions = raw if isinstance(raw, list) else [raw]
-    if not conditions or not all(isinstance(item, str) and item.strip() for item in conditions):
-        faults.add(document.line(place), "detection.condition", "expected a condition such as `selection and not filter`")
+    entries: list[Any] = raw if isinstance(raw, list) else [raw]
+    conditions = [entry for entry in entries if isinstance(entry, str) and entry.strip()]
+    if not conditions or len(conditions) < len(entries):
+        faults.add(
+            document.line(place), "detection.condition", "expected a condition such as `selection and not filter`"
+        )
         return []
     return conditions
 
@@ -72,7 +89,8 @@ def _join(named: dict[str, SigmaDetection], conditions: list[str], document: Doc
         trees = [parsed.parsed for parsed in SigmaDetections(named, conditions).parsed_condition]
     except SigmaError as error:
         faults.add(line, "detection.condition", f"{_plain(error)}; known selections are {', '.join(named)}")
-        return None
+        # The selections are still looked at, as if the condition had named each.
+        return SigmaDetections(named, ["1 of them"]).parsed_condition[0].parsed if conditions != ["1 of them"] else None
     except RecursionError:
         faults.add(line, "detection.condition", "nested too deeply; name parts of it as selections of their own")
         return None
@@ -85,48 +103,42 @@ def _plain(error: SigmaError) -> str:
 
 
 class _Builder:
+    """Builds selections. What is faulty becomes a stand-in, so that the rest of the rule is still looked at."""
+
     def __init__(self, document: Document, faults: Faults) -> None:
         self.document = document
         self.faults = faults
 
-    def build(self, definition: Any, place: Place) -> SigmaDetection | None:
+    def build(self, definition: Any, place: Place) -> SigmaDetection:
         """A mapping (all must hold), a list (any must), or a keyword."""
-        if isinstance(definition, dict):
-            return self._mapping(definition, place)
+        if isinstance(definition, dict) and definition:
+            items = [self._item(key, value, (*place, key)) for key, value in definition.items()]
+            return SigmaDetection([*items], self._source(place), ConditionAND)
         if isinstance(definition, list) and any(isinstance(entry, (dict, list)) for entry in definition):
             parts = [self.build(entry, (*place, index)) for index, entry in enumerate(definition)]
-            built = [part for part in parts if part is not None]
-            return SigmaDetection(built, self._source(place), ConditionOR) if len(built) == len(parts) else None
-        item = self._item(None, definition, place)
-        return SigmaDetection([item], self._source(place)) if item else None
+            return SigmaDetection([*parts], self._source(place), ConditionOR)
+        return SigmaDetection([self._item(None, definition, place)], self._source(place))
 
-    def _mapping(self, definition: dict[str, Any], place: Place) -> SigmaDetection | None:
-        items = [self._item(key, value, (*place, key)) for key, value in definition.items()]
-        if not items:
-            self._fault(place, "empty: name a field and the values it must have")
-        built = [item for item in items if item is not None]
-        whole = built and len(built) == len(items)
-        return SigmaDetection(built, self._source(place), ConditionAND) if whole else None
-
-    def _item(self, key: str | None, value: Any, place: Place) -> SigmaDetectionItem | None:
+    def _item(self, key: str | None, value: Any, place: Place) -> SigmaDetectionItem:
         values = value if isinstance(value, list) else [value]
         modifiers = key.split("|")[1:] if key else []
-        if not self._modifiers_are_known(modifiers, place) or not self._values_fit(values, modifiers, place):
-            return None
-        try:
-            return SigmaDetectionItem.from_mapping(key, value, self._source(place))
-        except SigmaError as error:
-            self._fault(place, _advice(_plain(error)))
-        except (TypeError, ValueError, AttributeError) as error:
-            # pySigma trusts the types of values in a few modifiers.
-            self._fault(place, f"the modifiers do not fit the values ({error})")
-        return None
+        if self._modifiers_are_known(modifiers, place) and self._values_fit(values, modifiers, place):
+            try:
+                return SigmaDetectionItem.from_mapping(key, value, self._source(place), POLICY)
+            except SigmaError as error:
+                self._fault(place, _advice(_plain(error)))
+            except (TypeError, ValueError, AttributeError) as error:
+                # pySigma trusts the types of values in a few modifiers.
+                self._fault(place, f"the modifiers do not fit the values ({error})")
+        return SigmaDetectionItem.from_mapping(None, "faulty", self._source(place), POLICY)
 
     def _modifiers_are_known(self, modifiers: list[str], place: Place) -> bool:
         unknown = [name for name in modifiers if name not in MODIFIERS]
         for name in unknown:
             if name in modifier_mapping:
-                self._fault(place, f'modifier "{name}" takes a time apart, which is not supported; compare epoch seconds')
+                self._fault(
+                    place, f'modifier "{name}" takes a time apart, which is not supported; compare epoch seconds'
+                )
             else:
                 self._fault(place, f'unknown modifier "{name}"{did_you_mean(name, MODIFIERS)}')
         return not unknown
@@ -136,7 +148,7 @@ class _Builder:
             self._fault(place, "an empty list never matches; give a value, or `null` for a field without value")
             return False
         for value in values:
-            if isinstance(value, (dict, list)) or not isinstance(value, str | int | float | bool | None):
+            if not isinstance(value, str | int | float | bool | None):
                 self._fault(place, f"{value!r} is not text, a number, a boolean or null; quote it when it is text")
                 return False
             if "re" in modifiers and not isinstance(value, str):
@@ -153,6 +165,7 @@ class _Builder:
 
 def _advice(message: str) -> str:
     if "Regular expression" in message:
+        message = re.sub(r"b'(.*)'$", r"\1", message)
         return f"{message}; expressions are RE2: no look-around and no back-references"
     if "incompatible to value type" in message:
         return f"{message}; text modifiers take text, gt, gte, lt and lte take numbers, exists takes true or false"

@@ -31,7 +31,7 @@ class Document:
         return self.lines.get(path, 1)
 
 
-class _Problem(Exception):
+class _DocumentError(Exception):
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
         self.line = line
@@ -42,12 +42,14 @@ def parse_document(text: str, faults: Faults) -> Document | None:
     """Read one YAML document that is a mapping; adds to `faults` and returns None when it is anything else."""
     try:
         return _parse(text)
-    except _Problem as problem:
+    except _DocumentError as problem:
         faults.add(problem.line, "", problem.message)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = error.problem or error.context or "not YAML"
-        faults.add(mark.line + 1 if mark else 1, "", f"not valid YAML: {what}; correct the syntax on or above this line")
+        faults.add(
+            mark.line + 1 if mark else 1, "", f"not valid YAML: {what}; correct the syntax on or above this line"
+        )
     except yaml.YAMLError as error:
         faults.add(1, "", f"not valid YAML: {str(error).splitlines()[0]}")
     except (ValueError, OverflowError) as error:
@@ -58,12 +60,12 @@ def parse_document(text: str, faults: Faults) -> Document | None:
 
 def _parse(text: str) -> Document:
     if len(text) > MAX_CHARS:
-        raise _Problem(1, f"longer than {MAX_CHARS // 1024} KiB; a rule must be smaller")
+        raise _DocumentError(1, f"longer than {MAX_CHARS // 1024} KiB; a rule must be smaller")
     loader = yaml.CSafeLoader(text)
     try:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
-            raise _Problem(1, "not a rule: expected a mapping that begins with `title:`")
+            raise _DocumentError(1, "not a rule: expected a mapping that begins with `title:`")
         document = Document({})
         _Indexer(document.lines).index(node, ())
         document.values = loader.construct_document(node)
@@ -81,7 +83,7 @@ class _Indexer:
         line = node.start_mark.line + 1
         self.nodes += 1
         if self.nodes > MAX_NODES or len(path) > MAX_DEPTH:
-            raise _Problem(line, "too many or too deeply nested values; a rule must be smaller")
+            raise _DocumentError(line, "too many or too deeply nested values; a rule must be smaller")
         if isinstance(node, yaml.MappingNode):
             self._index_mapping(node, path)
         elif isinstance(node, yaml.SequenceNode):
@@ -93,8 +95,8 @@ class _Indexer:
         for key, child in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
-                raise _Problem(line, "keys must be text; quote this key")
+                raise _DocumentError(line, "keys must be text; quote this key")
             if (*path, key.value) in self.lines:
-                raise _Problem(line, f'"{key.value}" appears twice in the same mapping; join the two entries')
+                raise _DocumentError(line, f'"{key.value}" appears twice in the same mapping; join the two entries')
             self.lines[(*path, key.value)] = line
             self.index(child, (*path, key.value))

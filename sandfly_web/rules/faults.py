@@ -16,9 +16,8 @@ class Faults:
         self._found: list[tuple[int, RuleError]] = []
 
     def add(self, line: int, field: str, message: str) -> None:
-        error = RuleError(f"{self.location}:{line}", field, message)
-        if (line, error) not in self._found:
-            self._found.append((line, error))
+        if not any(place == line and error.message == message for place, error in self._found):
+            self._found.append((line, RuleError(f"{self.location}:{line}", field, message)))
 
     def raise_if_any(self) -> None:
         """Raises RuleErrors when anything was added."""

@@ -37,7 +37,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Subject:
-    """A kind of fact. `identity` fields tell one thing from another across visits; `evidence` is sent with every alert."""
+    """A kind of fact. `identity` tells one thing from another across visits; `evidence` goes with every alert."""
 
     name: str
     doc: str

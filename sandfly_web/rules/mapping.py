@@ -37,7 +37,6 @@ _PROCESS = {
     "ProcessId": "pid",
     "User": "username",
     "CurrentDirectory": "cwd",
-    "LogonId": "login_uid",
     "ParentImage": "parent.path",
     "ParentCommandLine": "parent.cmdline",
     "ParentProcessId": "parent.pid",
@@ -58,12 +57,14 @@ _NOT_KEPT = "the kernel does not keep it once the event is over; write a rule wi
 
 CATEGORIES: Mapping[str, Category] = {
     "process_creation": Category(
-        "process", {name: Alias(ours) for name, ours in _PROCESS.items()}, {"ParentUser": _NOT_KEPT, "Hashes": "use sha256"}
+        "process",
+        {name: Alias(ours) for name, ours in _PROCESS.items()},
+        {"ParentUser": _NOT_KEPT, "Hashes": "use sha256"},
     ),
     "file_event": Category(
         "file",
         {name: Alias(ours) for name, ours in _FILE.items()},
-        {"Image": f"who wrote a file is not known afterwards: {_NOT_KEPT}", "CommandLine": _NOT_KEPT, "ProcessId": _NOT_KEPT},
+        dict.fromkeys(("Image", "CommandLine", "ProcessId"), f"who wrote a file is not known: {_NOT_KEPT}"),
     ),
     "network_connection": Category(
         "socket",
@@ -71,17 +72,19 @@ CATEGORIES: Mapping[str, Category] = {
         {name: Alias(ours) for name, ours in _SOCKET.items()} | {"Initiated": Alias("is_listening", inverted=True)},
         {"DestinationHostname": "names are not looked up; use DestinationIp", "User": "use DestinationIp and Image"},
     ),
-}  # fmt: skip
+}
 
 # Kinds of SigmaHQ rules that look at log lines.
-LOG_CATEGORIES = frozenset({"webserver", "proxy", "firewall", "dns", "dns_query", "antivirus", "application", "database"})
+LOG_CATEGORIES = frozenset(
+    {"webserver", "proxy", "firewall", "dns", "dns_query", "antivirus", "application", "database"}
+)
 LOG_SERVICES = frozenset({
-    "auditd", "auth", "sshd", "cron", "syslog", "sudo", "guacamole", "clamav", "vsftpd", "modsecurity", "apache", "nginx",
-    "journald", "kern", "daemon", "messages", "secure", "sysmon",
+    "auditd", "auth", "sshd", "cron", "syslog", "sudo", "guacamole", "clamav", "vsftpd", "modsecurity", "apache",
+    "nginx", "journald", "kern", "daemon", "messages", "secure", "sysmon",
 })  # fmt: skip
 
 
-class MappingProblem(ValueError):
+class MappingError(ValueError):
     """A name of a rule means nothing here; the message says what to write instead."""
 
 
@@ -97,21 +100,21 @@ class LogSource:
         return self.category is None
 
     def resolve(self, name: str) -> tuple[Field, bool]:
-        """The field a rule means, and whether its booleans are inverted. Raises MappingProblem."""
+        """The field a rule means, and whether its booleans are inverted. Raises MappingError."""
         if self.category is None:
             return self._native(name), False
         if alias := self.category.aliases.get(name):
             return self._native(alias.field), alias.inverted
         if reason := self.category.missing.get(name):
-            raise MappingProblem(f'field "{name}" cannot be answered for {self.subject.name}: {reason}')
+            raise MappingError(f'field "{name}" cannot be answered for {self.subject.name}: {reason}')
         if name in self.subject.fields:
             return self.subject.fields[name], False
-        raise MappingProblem(self._unknown(name, [*self.category.aliases, *self.subject.fields]))
+        raise MappingError(self._unknown(name, [*self.category.aliases, *self.subject.fields]))
 
     def _native(self, name: str) -> Field:
         if field := self.subject.fields.get(name):
             return field
-        raise MappingProblem(self._unknown(name, list(self.subject.fields)))
+        raise MappingError(self._unknown(name, list(self.subject.fields)))
 
     def _unknown(self, name: str, known: list[str]) -> str:
         hint = did_you_mean(name, known) or f"; `./manage.py rules new --subject {self.subject.name}` lists its fields"
@@ -119,28 +122,30 @@ class LogSource:
 
 
 def find_log_source(logsource: Mapping[str, object], registry: Registry) -> LogSource:
-    """The subject that a `logsource` mapping names. Raises MappingProblem."""
+    """The subject that a `logsource` mapping names. Raises MappingError."""
     product, category, service = (logsource.get(key) for key in ("product", "category", "service"))
     if product not in {None, "linux"}:
-        raise MappingProblem(f'product "{product}" is not collected; only linux is')
+        raise MappingError(f'product "{product}" is not collected; only linux is')
     if category is None:
-        raise MappingProblem(_refuse_service(service, registry))
+        raise MappingError(_refuse_service(service, registry))
     if service is not None:
-        raise MappingProblem(f'service "{service}" selects log lines, and subject log_line is not collected yet')
+        raise MappingError(f'service "{service}" selects log lines, and subject log_line is not collected yet')
     name = str(category)
     if name in CATEGORIES:
         return LogSource(registry[CATEGORIES[name].subject], CATEGORIES[name])
     if name in registry:
         return LogSource(registry[name])
     if name in LOG_CATEGORIES:
-        raise MappingProblem(f'category "{name}" is about log lines, and subject log_line is not collected yet')
+        raise MappingError(f'category "{name}" is about log lines, and subject log_line is not collected yet')
     known = [*registry, *CATEGORIES]
     hint = did_you_mean(name, known) or f"; known are {', '.join(sorted(known))}"
-    raise MappingProblem(f'unknown subject "{name}"{hint}')
+    raise MappingError(f'unknown subject "{name}"{hint}')
 
 
 def _refuse_service(service: object, registry: Registry) -> str:
     if service in LOG_SERVICES or service is not None:
         return f'service "{service}" is about log lines, and subject log_line is not collected yet'
-    return f"no category: a rule of a product alone is about log lines, and subject log_line is not collected yet; name a \
+    return (
+        f"no category: a rule of a product alone is about log lines, and subject log_line is not collected yet; name a \
 subject ({', '.join(sorted(registry))})"
+    )

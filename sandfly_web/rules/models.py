@@ -37,6 +37,8 @@ class Rule(models.Model):
     status = models.CharField(max_length=16, help_text="Sigma's maturity: stable, test, experimental …")
     description = models.TextField(blank=True)
     tags = models.JSONField(default=list, help_text="Sigma tags, such as attack.t1059.004.")
+    explain = models.TextField(blank=True, help_text="Sentence with {field} places that findings are explained with.")
+    plan_rule = models.JSONField(default=dict, help_text="What the probe gets: `contract.PlanRule`, compiled.")
     source = models.TextField(help_text="The Sigma YAML.")
     digest = models.CharField(max_length=64, help_text="SHA-256 of the source.")
     origin = models.CharField(max_length=16, choices=Origin.choices)

@@ -12,7 +12,8 @@ PLACEHOLDERS: Mapping[str, tuple[str, ...]] = {
     "temporary_directories": ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/shm/", "/dev/mqueue/"),  # noqa: S108 - facts
     # Directories that package managers fill and that only root may write to.
     "system_directories": (
-        "/usr/", "/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/opt/", "/snap/", "/nix/store/", "/gnu/store/",
+        "/usr/", "/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/opt/", "/snap/", "/nix/store/",
+        "/gnu/store/",
     ),
     "downloaders": ("curl", "wget", "fetch", "lwp-download", "lynx", "aria2c", "axel", "tftp", "ftpget", "scp", "sftp"),
 }  # fmt: skip

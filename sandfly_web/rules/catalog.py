@@ -1,0 +1,81 @@
+"""Reads rule files from disk: the catalogue that ships with the product, or any files and folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sandfly_web.rules.compiled import CompiledRule, RuleError, RuleErrors
+from sandfly_web.rules.sigma import parse_rule
+
+CATALOG_PATH = Path(__file__).resolve().parent / "catalog"
+MAX_FILE_BYTES = 1024 * 1024
+_SUFFIXES = frozenset({".yml", ".yaml"})
+
+
+def load_catalog(paths: Iterable[Path | str] | None = None) -> list[CompiledRule]:
+    """All rules below the paths (default: the shipped catalogue), sorted by name.
+
+    Raises RuleErrors with the faults of all files, and OSError when a path cannot be read.
+    """
+    rules, errors = read_rules(paths)
+    if errors:
+        raise RuleErrors(errors)
+    return rules
+
+
+def read_rules(paths: Iterable[Path | str] | None = None) -> tuple[list[CompiledRule], list[RuleError]]:
+    """The rules that compile and the faults of those that do not. Raises OSError when a path cannot be read."""
+    rules: list[CompiledRule] = []
+    errors: list[RuleError] = []
+    for file in find_files(paths):
+        try:
+            rules.append(parse_rule(_read(file), _location(file)))
+        except RuleErrors as found:
+            errors.extend(found.errors)
+    errors.extend(_clashes(rules))
+    return sorted(rules, key=lambda rule: (rule.name, rule.path)), errors
+
+
+def find_files(paths: Iterable[Path | str] | None = None) -> list[Path]:
+    """Rule files at or below the paths, each once, sorted. Raises FileNotFoundError for a path that is not there."""
+    found: set[Path] = set()
+    for path in [CATALOG_PATH] if paths is None else [Path(path) for path in paths]:
+        if path.is_dir():
+            found.update(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+        elif path.is_file():
+            found.add(path)
+        else:
+            raise FileNotFoundError(f"{path}: no such file or folder")
+    return sorted(found)
+
+
+def _location(file: Path) -> str:
+    """Shipped rules are named from the catalogue, so that the same rule has the same path everywhere."""
+    return str(file.relative_to(CATALOG_PATH)) if file.is_relative_to(CATALOG_PATH) else str(file)
+
+
+def _read(file: Path) -> str:
+    with file.open("rb") as stream:
+        data = stream.read(MAX_FILE_BYTES + 1)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise RuleErrors([RuleError(f"{_location(file)}:{line}", "", "not UTF-8; save the file as UTF-8")]) from error
+    return text
+
+
+def _clashes(rules: list[CompiledRule]) -> list[RuleError]:
+    """Ids and names must be unique: findings and allow-lists refer to rules by them."""
+    errors = []
+    for key in ("id", "name"):
+        first: dict[str, CompiledRule] = {}
+        for rule in rules:
+            value = getattr(rule, key)
+            if value in first:
+                errors.append(
+                    RuleError(f"{rule.path}:1", key, f"{value} is also used by {first[value].path}; change one")
+                )
+            first.setdefault(value, rule)
+    return errors

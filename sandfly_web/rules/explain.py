@@ -1,0 +1,62 @@
+"""The sentence that tells an analyst what was seen: a rule's `explain` with its `{field}` places filled from a record.
+
+Records come from hosts and are hostile: control and direction characters are escaped, and everything is bounded.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+MAX_CHARS = 1000
+MAX_VALUE_CHARS = 300
+MAX_LIST = 20
+ABSENT = "(none)"
+
+_PLACE = re.compile(r"\{([a-z0-9_.]+)\}")
+
+
+def find_places(template: str) -> list[str]:
+    """Field names in the template, each once. Raises ValueError when a brace stands alone."""
+    rest = _PLACE.sub("", template)
+    if "{" in rest or "}" in rest:
+        raise ValueError("a { or } that does not belong to a {field} place; write only {name} with a field's name")
+    return list(dict.fromkeys(_PLACE.findall(template)))
+
+
+def render(template: str, record: Mapping[str, Any]) -> str:
+    """Fill the places: lists joined, booleans as yes or no, no value as "(none)"; at most 1000 characters."""
+    return _cut(_PLACE.sub(lambda match: _shown(record.get(match.group(1))), template), MAX_CHARS)
+
+
+def _shown(value: Any) -> str:
+    if value is None or value in ([], ""):
+        return ABSENT
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        more = ", …" if len(value) > MAX_LIST else ""
+        return _cut(", ".join(escape(_bounded(entry)) for entry in value[:MAX_LIST]) + more, MAX_VALUE_CHARS)
+    return _cut(escape(_bounded(value)), MAX_VALUE_CHARS)
+
+
+def _bounded(value: Any) -> str:
+    return str(value)[: MAX_VALUE_CHARS + 1]
+
+
+def escape(text: str) -> str:
+    """Show control, format (such as right-to-left override), surrogate and unassigned characters as escapes."""
+    return "".join(_escaped(char) if unicodedata.category(char)[0] == "C" else char for char in text)
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= size else text[: size - 1] + "…"

@@ -28,7 +28,7 @@ class Finding(models.Model):
     # Null for what the visit itself found, such as a changed host key; `rule_name` then has a built-in name.
     rule = models.ForeignKey(Rule, on_delete=models.SET_NULL, null=True, blank=True, related_name="findings")
     rule_name = models.CharField(max_length=127)
-    fingerprint = models.CharField(max_length=64, help_text="SHA-256 over rule, host and the subject's identity.")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 over rule and the subject's identity.")
     subject = models.CharField(max_length=32)
     title = models.CharField(max_length=255)
     level = models.CharField(max_length=16, choices=Severity.choices)
@@ -96,7 +96,7 @@ class FindingEvent(models.Model):
 
     class Kind(models.TextChoices):
         CREATED = "created", "Found"
-        REOPENED = "reopened", "Seen again after closing"
+        REOPENED = "reopened", "Reopened"
         ACKNOWLEDGED = "acknowledged", "Acknowledged"
         ASSIGNED = "assigned", "Assigned"
         COMMENTED = "commented", "Comment"
@@ -128,6 +128,8 @@ class Record(models.Model):
     digest = models.CharField(max_length=64)
     identity = models.JSONField()
     data = models.JSONField()
+    # The recon rules that saw it: only a visit that ran all of them well can say that it is gone.
+    rule_ids = models.JSONField(default=list)
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
     # The last visit that saw it; a record is current when this is the host's last visit that looked at the subject.

@@ -103,7 +103,9 @@ class Scan(models.Model):
     phase = models.CharField(max_length=16, blank=True)
 
     created_at = models.DateTimeField(auto_now_add=True)
+    not_before = models.DateTimeField(null=True, blank=True, help_text="A retry waits until then.")
     dispatched_at = models.DateTimeField(null=True, blank=True, help_text="When the message went to the workers.")
+    heartbeat_at = models.DateTimeField(null=True, blank=True, help_text="When a worker was last heard of.")
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField()

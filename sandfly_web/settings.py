@@ -53,7 +53,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "auditlog.middleware.AuditlogMiddleware",
+    "sandfly_web.accounts.audit.AuditMiddleware",
 ]
 
 ROOT_URLCONF = "sandfly_web.urls"
@@ -114,7 +114,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "PAGE_SIZE": 50,
+    "EXCEPTION_HANDLER": "sandfly_web.api.errors.problem_response",
 }
 
 SPECTACULAR_SETTINGS = {
@@ -125,8 +125,50 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {
+        # The default asks a validator on the internet about the document.
+        "validatorUrl": None,
+        "deepLinking": True,
+        "persistAuthorization": False,
+        "displayOperationId": False,
+    },
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "SeverityEnum": "sandfly_web.rules.models.Severity",
+        "RuleTypeEnum": "sandfly_web.rules.models.Rule.Type",
+        "RuleOriginEnum": "sandfly_web.rules.models.Rule.Origin",
+        "RuleOutcomeEnum": "sandfly_web.scans.models.RuleOutcome.State",
+        "ScanStatusEnum": "sandfly_web.scans.models.Scan.Status",
+        "FindingStatusEnum": "sandfly_web.findings.models.Finding.Status",
+        "FindingEventEnum": "sandfly_web.findings.models.FindingEvent.Kind",
+        "HostStateEnum": "sandfly_web.inventory.models.Host.State",
+        "HostKeyStatusEnum": "sandfly_web.inventory.models.HostKey.Status",
+        "CredentialKindEnum": "sandfly_web.inventory.models.Credential.Kind",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "sandfly_web.api.schema.add_problem_responses",
+    ],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+}
+
+UNFOLD = {
+    "SITE_TITLE": "sandfly",
+    "SITE_HEADER": "sandfly",
+    "SITE_SUBHEADER": "Agentless Linux security",
+    "SITE_URL": None,
+    "SITE_ICON": "sandfly_web.console.navigation.icon",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "sandfly_web.console.navigation.icon"}],
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "8px",
+    "DASHBOARD_CALLBACK": "sandfly_web.console.dashboard.add_overview",
+    "STYLES": ["sandfly_web.console.navigation.stylesheet"],
+    "SCRIPTS": ["sandfly_web.console.navigation.script"],
+    "COLORS": {"primary": "sandfly_web.console.navigation.primary_color"},
+    "SIDEBAR": {"show_search": False, "navigation": "sandfly_web.console.navigation.sidebar"},
+    "ACCOUNT": {"navigation": "sandfly_web.console.navigation.account"},
 }
 
 LOGGING = {

@@ -1,0 +1,42 @@
+"""`manage.py create_token USER NAME`: an API token, printed once."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from sandfly_web.accounts.services import create_token
+
+if TYPE_CHECKING:
+    from django.core.management.base import CommandParser
+
+
+def days(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError("must be a whole number of days, at least 1")
+    return int(text)
+
+
+class Command(BaseCommand):
+    """Prints the token alone on standard output, so that a script can keep it."""
+
+    help = "Create an API token for a user and print it; it is never shown again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("user", help="name of the user whose rights the token has")
+        parser.add_argument("name", help="what the token is for")
+        parser.add_argument("--days", type=days, help="it expires after so many days (default: never)")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        try:
+            user = User.objects.get(username=options["user"])
+        except User.DoesNotExist:
+            raise CommandError(f"there is no user named {options['user']!r}") from None
+        expires_at = timezone.now() + timedelta(days=options["days"]) if options["days"] else None
+        _row, token = create_token(user, options["name"], expires_at)
+        self.stdout.write(token)

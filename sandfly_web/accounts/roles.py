@@ -1,0 +1,76 @@
+"""The five roles and the rights each adds to the one before. Pure; `accounts.services.ensure_roles` writes the groups."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from django.db import models
+
+
+class Role(StrEnum):
+    """Groups that every installation has."""
+
+    VIEWER = "viewer"
+    ANALYST = "analyst"
+    RESPONDER = "responder"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+class Description(models.TextChoices):
+    """What a role is for, as the console says it."""
+
+    VIEWER = Role.VIEWER.value, "Reads hosts, scans, findings and rules"
+    ANALYST = Role.ANALYST.value, "Viewer who triages findings"
+    RESPONDER = Role.RESPONDER.value, "Analyst who starts and cancels scans"
+    OPERATOR = Role.OPERATOR.value, "Responder who manages hosts, credentials, schedules and rules"
+    ADMIN = Role.ADMIN.value, "Operator who manages users, zones and reads the audit log"
+
+
+READABLE = (
+    "inventory.host",
+    "inventory.hostkey",
+    "inventory.tag",
+    "inventory.zone",
+    "rules.rule",
+    "rules.rulerevision",
+    "scans.schedule",
+    "scans.scan",
+    "scans.ruleoutcome",
+    "findings.finding",
+    "findings.findingevidence",
+    "findings.findingevent",
+    "findings.record",
+)
+MANAGED = ("inventory.host", "inventory.tag", "inventory.credential", "inventory.jumphost", "scans.schedule")
+
+
+def rights(verbs: str, *labels: str) -> frozenset[str]:
+    """`rights("view add", "scans.scan")` is scans.view_scan and scans.add_scan."""
+    split = [label.split(".") for label in labels]
+    return frozenset(f"{app}.{verb}_{model}" for app, model in split for verb in verbs.split())
+
+
+# Everyone manages tokens of their own; the views show no others.
+VIEWER = rights("view", *READABLE) | rights("view add delete", "accounts.apitoken")
+ANALYST = VIEWER | rights("change", "findings.finding")
+RESPONDER = ANALYST | rights("add change", "scans.scan")
+OPERATOR = (
+    RESPONDER
+    | rights("view add change delete", *MANAGED)
+    | rights("add change", "rules.rule")
+    | rights("change", "inventory.hostkey")
+)
+ADMIN = (
+    OPERATOR
+    | rights("view add change delete", "auth.user", "accounts.apitoken", "inventory.zone", "rules.rule")
+    | rights("view", "auth.group", "auditlog.logentry")
+)
+
+ROLE_RIGHTS = {
+    Role.VIEWER: VIEWER,
+    Role.ANALYST: ANALYST,
+    Role.RESPONDER: RESPONDER,
+    Role.OPERATOR: OPERATOR,
+    Role.ADMIN: ADMIN,
+}

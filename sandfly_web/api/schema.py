@@ -1,0 +1,74 @@
+"""Additions to the OpenAPI document: the errors that every operation can answer with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+
+PROBLEM = {
+    "type": "object",
+    "description": "An error as RFC 9457 describes it.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What went wrong, for a person."},
+        "code": {"type": "string", "description": "What went wrong, for a program."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "message", "code"],
+                "properties": {
+                    "field": {"type": "string", "description": "Path such as `rules.0`; empty for the whole."},
+                    "message": {"type": "string"},
+                    "code": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+EVERYWHERE = {"401": "No valid token or session.", "403": "The user lacks the right."}
+WITH_ID = {"404": "There is no such thing, or the user may not see it."}
+WITH_BODY = {"400": "The request is not valid.", "409": "The present state does not allow this."}
+METHODS = frozenset({"get", "post", "put", "patch", "delete"})
+
+
+class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """Describes `Authorization: Bearer`."""
+
+    target_class = "sandfly_web.accounts.authentication.ApiTokenAuthentication"
+    name = "apiToken"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        return {"type": "http", "scheme": "bearer", "description": "A token of `manage.py create_token` or `/tokens`."}
+
+
+def add_problem_responses(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+    """drf-spectacular postprocessing hook."""
+    result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
+    for path, operations in result["paths"].items():
+        for method, operation in operations.items():
+            if method in METHODS:
+                add_to_operation(path, method, operation)
+    return result
+
+
+def add_to_operation(path: str, method: str, operation: dict[str, Any]) -> None:
+    wanted = dict(EVERYWHERE)
+    if "{" in path:
+        wanted |= WITH_ID
+    if method != "get":
+        wanted |= WITH_BODY
+    elif any(parameter["in"] == "query" for parameter in operation.get("parameters", [])):
+        wanted["400"] = WITH_BODY["400"]
+    for status, description in wanted.items():
+        operation["responses"].setdefault(
+            status,
+            {
+                "description": description,
+                "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            },
+        )

@@ -1,0 +1,179 @@
+"""What the start page shows: a fixed number of queries however large the fleet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Case, Count, F, IntegerField, Q, Sum, Value, When
+from django.db.models.functions import TruncDate
+from django.urls import reverse
+from django.utils import timezone
+
+from sandfly_web.findings.models import Finding
+from sandfly_web.inventory.models import Host
+from sandfly_web.rules.models import Severity
+from sandfly_web.scans.models import Scan
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+CHART_DAYS = 14
+TABLE_ROWS = 8
+HOST_ROWS = 6
+# Each step up weighs clearly more than a handful of the step below.
+RISK_WEIGHTS = {"informational": 0, "low": 1, "medium": 5, "high": 20, "critical": 60}
+UNHEALTHY = ("offline", "auth_failed", "key_changed", "unsupported")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number that leads somewhere."""
+
+    name: str
+    label: str
+    count: int
+    url: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One day of the chart; `segments` are (severity, y, height) in the chart's own units."""
+
+    day: date
+    x: float
+    count: int
+    segments: list[tuple[str, float, float]]
+
+
+CHART_HEIGHT = 100.0
+BAR_STEP = 20.0
+
+
+def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Unfold's DASHBOARD_CALLBACK; parts that the user may not see are left out."""
+    can = request.user.has_perm
+    context["now"] = timezone.now()
+    if can("inventory.view_host"):
+        context |= host_part()
+    if can("findings.view_finding"):
+        context |= finding_part(context["now"])
+    if can("scans.view_scan"):
+        context |= scan_part(context["now"])
+    context["can_add_host"] = can("inventory.add_host")
+    return context
+
+
+def finding_part(now: datetime) -> dict[str, Any]:
+    unresolved = Finding.objects.filter(status__in=Finding.UNRESOLVED)
+    counts = dict(unresolved.order_by().values_list("level").annotate(Count("pk")))
+    listing = reverse("admin:findings_finding_changelist")
+    recent = unresolved.select_related("host").defer("evidence", "identity", "explanation")
+    return {
+        "severities": [
+            Tile(level.value, str(level.label), counts.get(level.value, 0), f"{listing}?level={level.value}")
+            for level in reversed(Severity)
+        ],
+        "unresolved_count": sum(counts.values()),
+        "worst": recent.order_by("-level_rank", "-last_seen_at", "id")[:TABLE_ROWS],
+        "newest": recent.order_by("-first_seen_at", "id")[:TABLE_ROWS],
+        "risky_hosts": risky_hosts(unresolved),
+        "chart": chart(now),
+        "chart_width": CHART_DAYS * BAR_STEP,
+        "chart_height": CHART_HEIGHT,
+    }
+
+
+def risky_hosts(unresolved: QuerySet[Finding]) -> list[dict[str, Any]]:
+    """Hosts by the sum of their unresolved findings' weights."""
+    weight = Case(
+        *(When(level=level, then=Value(points)) for level, points in RISK_WEIGHTS.items()),
+        default=Value(0),
+        output_field=IntegerField(),
+    )
+    ranked = (
+        unresolved.order_by()
+        .values("host_id", name=F("host__name"))
+        .annotate(
+            risk=Sum(weight),
+            critical=Count("pk", filter=Q(level=Severity.CRITICAL)),
+            high=Count("pk", filter=Q(level=Severity.HIGH)),
+            total=Count("pk"),
+        )
+        .filter(risk__gt=0)
+        .order_by("-risk", "name")[:HOST_ROWS]
+    )
+    hosts = list(ranked)
+    most = hosts[0]["risk"] if hosts else 1
+    return [{**host, "share": round(100 * host["risk"] / most)} for host in hosts]
+
+
+def chart(now: datetime) -> list[Bar]:
+    """New findings a day, stacked by severity, the oldest day first."""
+    first = (now - timedelta(days=CHART_DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    found = (
+        Finding.objects.filter(first_seen_at__gte=first)
+        .order_by()
+        .annotate(day=TruncDate("first_seen_at"))
+        .values_list("day", "level")
+        .annotate(Count("pk"))
+    )
+    per_day: dict[date, Counter[str]] = {first.date() + timedelta(days=n): Counter() for n in range(CHART_DAYS)}
+    for day, level, count in found:
+        if day in per_day:
+            per_day[day][level] += count
+    highest = max(1, *(levels.total() for levels in per_day.values()))
+    return [bar(place, day, levels, highest) for place, (day, levels) in enumerate(per_day.items())]
+
+
+def bar(place: int, day: date, levels: Counter[str], highest: int) -> Bar:
+    segments, y = [], CHART_HEIGHT
+    for level in reversed(Severity):
+        height = CHART_HEIGHT * levels[level.value] / highest
+        if height:
+            y -= height
+            segments.append((level.value, round(y, 2), round(height, 2)))
+    return Bar(day, place * BAR_STEP, levels.total(), segments)
+
+
+def host_part() -> dict[str, Any]:
+    counts = dict(Host.objects.order_by().values_list("state").annotate(Count("pk")))
+    listing = reverse("admin:inventory_host_changelist")
+    troubled = Host.objects.filter(Q(state__in=UNHEALTHY) | Q(state=Host.State.NEW)).order_by("state", "name")
+    return {
+        "host_count": sum(counts.values()),
+        "host_states": [
+            Tile(state.value, str(state.label), counts[state.value], f"{listing}?state={state.value}")
+            for state in Host.State
+            if counts.get(state.value)
+        ],
+        "troubled_hosts": troubled.only("name", "state", "state_reason", "last_seen_at", "created_at")[:HOST_ROWS],
+        "troubled_count": sum(count for state, count in counts.items() if state in {*UNHEALTHY, Host.State.NEW}),
+        "has_credentials_url": reverse("admin:inventory_credential_add"),
+        "add_host_url": reverse("admin:inventory_host_add"),
+    }
+
+
+def scan_part(now: datetime) -> dict[str, Any]:
+    recent = Scan.objects.filter(created_at__gte=now - timedelta(days=1)).order_by()
+    counts = dict(recent.values_list("status").annotate(Count("pk")))
+    failures = recent.filter(status__in=[Scan.Status.FAILED, Scan.Status.EXPIRED]).values_list("error_code")
+    active = Scan.objects.filter(status__in=Scan.UNFINISHED).select_related("host").order_by("-status", "created_at")
+    listing = reverse("admin:scans_scan_changelist")
+    return {
+        "scan_states": [
+            Tile(status.value, str(status.label), counts[status.value], f"{listing}?status={status.value}")
+            for status in Scan.Status
+            if counts.get(status.value)
+        ],
+        "scan_failures": [
+            {"code": code or "unknown", "count": count, "url": f"{listing}?error_code={code}"}
+            for code, count in failures.annotate(total=Count("pk")).order_by("-total")[:HOST_ROWS]
+        ],
+        "active_scans": active[:HOST_ROWS],
+    }

@@ -1,0 +1,91 @@
+"""The look of the console and its sidebar; named in settings.UNFOLD."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.templatetags.static import static
+from django.urls import reverse
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+
+class Page(NamedTuple):
+    """One entry of the sidebar; whoever lacks `permission` does not see it."""
+
+    title: str
+    icon: str
+    model: str
+    permission: str
+
+
+# Group title → pages. Icons are names in the Material Symbols font that ships with the console.
+GROUPS: dict[str, list[Page]] = {
+    "Triage": [Page("Findings", "crisis_alert", "findings_finding", "findings.view_finding")],
+    "Scanning": [
+        Page("Hosts", "dns", "inventory_host", "inventory.view_host"),
+        Page("Scans", "radar", "scans_scan", "scans.view_scan"),
+        Page("Schedules", "event_repeat", "scans_schedule", "scans.view_schedule"),
+    ],
+    "Detection": [Page("Rules", "rule", "rules_rule", "rules.view_rule")],
+    "Access": [
+        Page("Credentials", "key", "inventory_credential", "inventory.view_credential"),
+        Page("Jump hosts", "alt_route", "inventory_jumphost", "inventory.view_jumphost"),
+        Page("Zones", "hub", "inventory_zone", "inventory.view_zone"),
+        Page("Tags", "label", "inventory_tag", "inventory.view_tag"),
+    ],
+    "Administration": [
+        Page("Users", "group", "auth_user", "auth.view_user"),
+        Page("API tokens", "vpn_key", "accounts_apitoken", "accounts.view_apitoken"),
+        Page("Audit log", "history", "auditlog_logentry", "auditlog.view_logentry"),
+    ],
+}
+
+TEAL = {
+    "50": "oklch(98.2% .014 190)",
+    "100": "oklch(95.3% .038 189)",
+    "200": "oklch(91% .072 188)",
+    "300": "oklch(85% .108 187)",
+    "400": "oklch(77.7% .124 187)",
+    "500": "oklch(68% .118 190)",
+    "600": "oklch(57% .101 194)",
+    "700": "oklch(48.5% .084 196)",
+    "800": "oklch(41.5% .07 198)",
+    "900": "oklch(36.5% .059 200)",
+    "950": "oklch(26.5% .046 202)",
+}
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
+    groups = [{"items": [overview]}]
+    for title, pages in GROUPS.items():
+        items = [entry(page) for page in pages if request.user.has_perm(page.permission)]
+        if items:
+            groups.append({"title": title, "items": items})
+    return groups
+
+
+def entry(page: Page) -> dict[str, Any]:
+    return {"title": page.title, "icon": page.icon, "link": reverse(f"admin:{page.model}_changelist")}
+
+
+def account(_request: HttpRequest) -> list[dict[str, Any]]:
+    return [{"title": "API documentation", "link": reverse("api:docs")}]
+
+
+def primary_color(_request: HttpRequest) -> dict[str, str]:
+    return dict(TEAL)
+
+
+def icon(_request: HttpRequest) -> str:
+    return static("console/sandfly.svg")
+
+
+def stylesheet(_request: HttpRequest) -> str:
+    return static("console/console.css")
+
+
+def script(_request: HttpRequest) -> str:
+    return static("console/console.js")

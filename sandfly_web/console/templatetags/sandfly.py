@@ -1,0 +1,113 @@
+"""Template tags of the console: host text, severities, times."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.timesince import timesince
+
+from sandfly_web.console.visible import pieces
+
+if TYPE_CHECKING:
+    from django.utils.safestring import SafeString
+
+register = template.Library()
+
+TONES = {
+    "critical": "critical",
+    "high": "high",
+    "medium": "medium",
+    "low": "low",
+    "informational": "info",
+    "open": "high",
+    "acknowledged": "accent",
+    "closed": "quiet",
+    "false_positive": "quiet",
+    "new": "quiet",
+    "active": "good",
+    "offline": "high",
+    "auth_failed": "high",
+    "key_changed": "critical",
+    "unsupported": "medium",
+    "queued": "quiet",
+    "running": "accent",
+    "done": "good",
+    "failed": "critical",
+    "cancelled": "quiet",
+    "expired": "medium",
+    "alert": "high",
+    "error": "critical",
+    "skipped": "quiet",
+    "pinned": "good",
+    "rejected": "critical",
+}
+
+
+@register.filter
+def visible(text: Any, mode: str = "") -> SafeString:
+    """Escaped for HTML; hidden characters as marked escapes. `visible:"lines"` keeps line ends."""
+    return format_html_join(
+        "",
+        "{}",
+        (
+            (format_html('<span class="sf-esc" title="not shown: hidden character">{}</span>', piece.text),)
+            if piece.is_escape
+            else (piece.text,)
+            for piece in pieces(str(text), keep_lines=mode == "lines")
+        ),
+    )
+
+
+@register.simple_tag
+def badge(value: str, text: str = "") -> SafeString:
+    """A coloured label for a severity or a state."""
+    return format_html(
+        '<span class="sf-badge sf-{}">{}</span>', TONES.get(value, "quiet"), text or value.replace("_", " ")
+    )
+
+
+@register.filter
+def ago(moment: datetime | None) -> SafeString:
+    """How long ago, with the absolute UTC time on hover and for screen readers."""
+    if moment is None:
+        return format_html('<span class="sf-quiet-text">{}</span>', "never")
+    now = timezone.now()
+    far = timesince(moment, now).split(",")[0] if moment <= now else timesince(now, moment).split(",")[0]
+    words = f"{far} ago" if moment <= now else f"in {far}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), utc(moment), words)
+
+
+@register.filter
+def utc(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC") if moment else ""
+
+
+@register.filter
+def duration(seconds: Any) -> str:
+    """`93784` is 1 d 2 h."""
+    if not isinstance(seconds, int | float):
+        return ""
+    if seconds < 60:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
+    units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    left, parts = int(seconds), []
+    for size, unit in units:
+        amount, left = divmod(left, size)
+        if amount:
+            parts.append(f"{amount} {unit}")
+    return " ".join(parts[:2])
+
+
+@register.filter
+def technique(tag: str) -> SafeString:
+    """A Sigma tag as a badge; ATT&CK ones are written as ATT&CK does. Nothing is loaded from outside."""
+    name = tag.removeprefix("attack.")
+    if name == tag:
+        return format_html('<span class="sf-tag">{}</span>', tag)
+    is_id = name[:1] in "tgs" and name[1:2].isdigit()
+    words = name.upper() if is_id else name.replace("_", " ").replace("-", " ")
+    return format_html('<span class="sf-tag sf-attack" title="{}">{}</span>', f"MITRE ATT&CK: {words}", words)

@@ -106,20 +106,20 @@ class Transport(StrEnum):
     LOCAL = "local"
 
 
-class HostKeyPin(Frozen, kw_only=True):
+class HostKeyPin(Frozen, frozen=True, kw_only=True):
     """A host key as known_hosts has it: type and base64 blob."""
 
     key_type: Name
     public_key: Annotated[str, Meta(max_length=16384)]
 
 
-class SealedCredential(Frozen, kw_only=True):
+class SealedCredential(Frozen, frozen=True, kw_only=True):
     """A `CredentialSecret` sealed to a zone's public key (base64 of a libsodium sealed box)."""
 
     sealed: Annotated[str, Meta(max_length=262144)]
 
 
-class CredentialSecret(Frozen, kw_only=True):
+class CredentialSecret(Frozen, frozen=True, kw_only=True):
     """What is inside the seal; exists in the clear only in the worker, or on the web side while being typed in."""
 
     username: Name
@@ -133,7 +133,7 @@ class CredentialSecret(Frozen, kw_only=True):
         return "CredentialSecret(***)"
 
 
-class JumpEndpoint(Frozen, kw_only=True):
+class JumpEndpoint(Frozen, frozen=True, kw_only=True):
     """One hop of the way to a host; the first of the list is dialled directly."""
 
     address: Name
@@ -142,7 +142,7 @@ class JumpEndpoint(Frozen, kw_only=True):
     credential: SealedCredential | None = None
 
 
-class HostEndpoint(Frozen, kw_only=True):
+class HostEndpoint(Frozen, frozen=True, kw_only=True):
     """Where a host is and which keys it must show."""
 
     transport: Transport = Transport.SSH
@@ -152,7 +152,7 @@ class HostEndpoint(Frozen, kw_only=True):
     jumps: Annotated[list[JumpEndpoint], Meta(max_length=8)] = []
 
 
-class Limits(Frozen, kw_only=True):
+class Limits(Frozen, frozen=True, kw_only=True):
     """What a visit may cost the host and the worker.
 
     Limits nest: probe deadline < visit deadline < job expiry.
@@ -169,7 +169,7 @@ class Limits(Frozen, kw_only=True):
     value_bytes: Annotated[int, Meta(ge=64)] = 4096
 
 
-class ScanJob(Frozen, kw_only=True):
+class ScanJob(Frozen, frozen=True, kw_only=True):
     """Web side to worker: one visit to one host."""
 
     scan_id: Name
@@ -195,7 +195,7 @@ class Phase(StrEnum):
     REPORTING = "reporting"
 
 
-class Heartbeat(Frozen, kw_only=True):
+class Heartbeat(Frozen, frozen=True, kw_only=True):
     """What a worker last said of a scan it works on."""
 
     scan_id: Name
@@ -211,7 +211,7 @@ Expr = dict[str, Any]
 """Expression tree node; its grammar is in `probes/README.md` ("Plan") and checked by the compiler and the probe."""
 
 
-class Scope(Frozen, kw_only=True):
+class Scope(Frozen, frozen=True, kw_only=True):
     """Bounds of what is walked for file and directory rules."""
 
     paths: list[Text] = []
@@ -220,7 +220,7 @@ class Scope(Frozen, kw_only=True):
     cross_mounts: bool = False
 
 
-class PlanRule(Frozen, kw_only=True):
+class PlanRule(Frozen, frozen=True, kw_only=True):
     """One rule as the probe needs it; the report refers to it by its place in `Plan.rules`."""
 
     id: Name
@@ -231,7 +231,7 @@ class PlanRule(Frozen, kw_only=True):
     max_matches: int | None = None
 
 
-class PlanLimits(Frozen, kw_only=True):
+class PlanLimits(Frozen, frozen=True, kw_only=True):
     """The part of `Limits` that the probe keeps itself."""
 
     deadline_s: int = 120
@@ -243,7 +243,7 @@ class PlanLimits(Frozen, kw_only=True):
     value_bytes: int = 4096
 
 
-class Plan(Frozen, kw_only=True, omit_defaults=False):
+class Plan(Frozen, frozen=True, kw_only=True, omit_defaults=False):
     """What the probe is asked to do in one pass."""
 
     schema: Literal[1] = 1
@@ -258,7 +258,7 @@ class Hostile(Struct, frozen=True, omit_defaults=True):
     """Base of what comes from a host."""
 
 
-class ProbeHeader(Hostile, kw_only=True, tag="header", tag_field="type"):
+class ProbeHeader(Hostile, frozen=True, kw_only=True, tag="header", tag_field="type"):
     """First line of a report."""
 
     schema: int
@@ -270,7 +270,7 @@ class ProbeHeader(Hostile, kw_only=True, tag="header", tag_field="type"):
     host: dict[str, Any] = {}
 
 
-class Match(Hostile, kw_only=True, tag="match", tag_field="type"):
+class Match(Hostile, frozen=True, kw_only=True, tag="match", tag_field="type"):
     """One record that one or more rules matched: an alert or a wanted record.
 
     `rules` are places in the plan. `identity` holds the subject's identity fields (a subset of `record`), `truncated`
@@ -294,7 +294,7 @@ class CollectorState(StrEnum):
     SKIPPED = "skipped"
 
 
-class CollectorStatus(Hostile, kw_only=True, tag="collector", tag_field="type"):
+class CollectorStatus(Hostile, frozen=True, kw_only=True, tag="collector", tag_field="type"):
     """How one subject's collection went and what it cost; `reason` is a code, `detail` a sentence."""
 
     subject: Name
@@ -315,7 +315,7 @@ class RuleState(StrEnum):
     SKIPPED = "skipped"
 
 
-class ProbeRuleStatus(Hostile, kw_only=True, tag="rule", tag_field="type"):
+class ProbeRuleStatus(Hostile, frozen=True, kw_only=True, tag="rule", tag_field="type"):
     """Outcome of one rule that did not simply pass.
 
     `unknown` counts records on which the rule could not be decided, by reason (`needs_root`, `error`, `limit`).
@@ -329,7 +329,7 @@ class ProbeRuleStatus(Hostile, kw_only=True, tag="rule", tag_field="type"):
     unknown: dict[str, int] = {}
 
 
-class ProbeFooter(Hostile, kw_only=True, tag="footer", tag_field="type"):
+class ProbeFooter(Hostile, frozen=True, kw_only=True, tag="footer", tag_field="type"):
     """Last line; a report without it is cut short."""
 
     complete: bool
@@ -359,7 +359,7 @@ class Outcome(StrEnum):
     EXPIRED = "expired"
 
 
-class Profile(Frozen, kw_only=True):
+class Profile(Frozen, frozen=True, kw_only=True):
     """What the shell round trip says of a host, before any probe runs. Unknown text is "", unknown numbers null."""
 
     hostname: Name = ""
@@ -381,7 +381,7 @@ class Profile(Frozen, kw_only=True):
     shell: Name = ""
 
 
-class Failure(Frozen, kw_only=True):
+class Failure(Frozen, frozen=True, kw_only=True):
     """A `ScanError` as stored text."""
 
     code: Name
@@ -389,7 +389,7 @@ class Failure(Frozen, kw_only=True):
     retryable: bool = False
 
 
-class RuleStatus(Frozen, kw_only=True):
+class RuleStatus(Frozen, frozen=True, kw_only=True):
     """Outcome of one rule on the host, by rule id."""
 
     rule_id: Name
@@ -400,7 +400,7 @@ class RuleStatus(Frozen, kw_only=True):
     unknown: dict[str, int] = {}
 
 
-class RuleMatch(Frozen, kw_only=True):
+class RuleMatch(Frozen, frozen=True, kw_only=True):
     """One record with the ids of the rules that matched it."""
 
     subject: Name
@@ -411,7 +411,7 @@ class RuleMatch(Frozen, kw_only=True):
     unknown: dict[str, Name] = {}
 
 
-class Cost(Frozen, kw_only=True):
+class Cost(Frozen, frozen=True, kw_only=True):
     """What the visit cost: the probe's own account on the host, and bytes over the wire."""
 
     probe_wall_s: float = 0.0
@@ -422,7 +422,7 @@ class Cost(Frozen, kw_only=True):
     downloaded_bytes: int = 0
 
 
-class ScanReport(Frozen, kw_only=True):
+class ScanReport(Frozen, frozen=True, kw_only=True):
     """Worker to ingest: everything one visit brought home."""
 
     scan_id: Name
@@ -467,4 +467,5 @@ def decode_plan(data: bytes | str) -> Plan:
 
 def decode_report_line(data: bytes) -> ReportLine:
     """One NDJSON line of a probe. Raises msgspec.ValidationError or msgspec.DecodeError."""
-    return msgspec.json.decode(data, type=ReportLine)
+    line: ReportLine = msgspec.json.decode(data, type=ReportLine)
+    return line

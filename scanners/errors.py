@@ -46,6 +46,8 @@ class HostKeyError(ScanError):
     """The host's key is not the pinned one (`host_key_changed`, itself an alert) or not known yet."""
 
     codes = frozenset({"host_key_unknown", "host_key_changed"})
+    presented: tuple[str, str] | None = None
+    """Type and base64 blob of the key the host showed, when it showed one."""
 
 
 class PrivilegeError(ScanError):

@@ -22,22 +22,36 @@ def default_data_dir() -> Path:
 
 @dataclass(frozen=True)
 class DataDir:
-    """The layout under one data directory (mode 0700)."""
+    """The layout under one data directory.
+
+    It is closed to everybody else: mode 0700, or 0710 under root, where the group is the servers' own and may only
+    pass through.
+    """
 
     root: Path
 
     @property
     def run(self) -> Path:
-        """Sockets and pid files. A Unix socket path holds at most 107 bytes (unix(7))."""
+        """Sockets, in a 0700 directory of the servers' user. A Unix socket path holds at most 107 bytes (unix(7))."""
         return self.root / "run"
 
     @property
     def postgres(self) -> Path:
+        """Settings of PostgreSQL and, in `cluster`, its data."""
         return self.root / "postgres"
+
+    @property
+    def cluster(self) -> Path:
+        return self.postgres / "cluster"
 
     @property
     def redis(self) -> Path:
         return self.root / "redis"
+
+    @property
+    def redis_version(self) -> Path:
+        """Version of the server that wrote the queue."""
+        return self.root / "redis.version"
 
     @property
     def redis_socket(self) -> Path:
@@ -50,6 +64,20 @@ class DataDir:
     @property
     def logs(self) -> Path:
         return self.root / "logs"
+
+    @property
+    def programs(self) -> Path:
+        """Copies of server programs that their user cannot reach where they are installed."""
+        return self.root / "programs"
+
+    @property
+    def layout(self) -> Path:
+        """Version of this layout; marks the directory as ours."""
+        return self.root / "LAYOUT"
+
+    def lock(self, name: str) -> Path:
+        """File locked while the named program runs on this directory."""
+        return self.root / f"{name}.lock"
 
     def zone_key(self, zone: str) -> Path:
         """Private key of a zone; only workers of that zone read it."""

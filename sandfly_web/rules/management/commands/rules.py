@@ -1,0 +1,180 @@
+"""`./manage.py rules check|test|list|show|new|lock`: works on rule files, without database or broker."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.json import JSON
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from probes.build import BuildError, ensure, host_arch
+from sandfly_web.rules import lock
+from sandfly_web.rules.catalog import CATALOG_PATH, load_catalog, read_rules
+from sandfly_web.rules.compiled import CompiledRule, Level, RuleErrors, RuleType
+from sandfly_web.rules.explain import escape
+from sandfly_web.rules.fields import registry
+from sandfly_web.rules.select import UnknownRuleError, is_named, select
+from sandfly_web.rules.skeleton import build_skeleton
+from sandfly_web.rules.testing import MatcherError, TestResult, run_tests
+
+WIDTH = 100
+_STYLES = {
+    Level.INFORMATIONAL: "dim",
+    Level.LOW: "cyan",
+    Level.MEDIUM: "yellow",
+    Level.HIGH: "red",
+    Level.CRITICAL: "bold red",
+}
+
+
+class Command(BaseCommand):
+    help = "Check, test, list, show, begin and lock rules. Exit code 1 when something is wrong with a rule."
+    # Rule files need neither database nor broker.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        commands = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        check = commands.add_parser("check", help="say what is wrong with rule files, as file:line: field: message")
+        test = commands.add_parser("test", help="run the tests inside rules through the probe's matcher")
+        for command in (check, test):
+            command.add_argument("paths", nargs="*", help="files or folders; default is the shipped catalogue")
+        listing = commands.add_parser("list", help="list rules")
+        listing.add_argument("--type", default="", help="detection,policy,recon,incident; default is all")
+        listing.add_argument("--rule", action="append", default=[], metavar="NAME|TAG|FILE.yml")
+        listing.add_argument("--format", choices=["table", "json"], default="table")
+        show = commands.add_parser("show", help="print a rule and what the probe evaluates")
+        show.add_argument("name", help="rule name, id or file")
+        new = commands.add_parser("new", help="write the beginning of a rule")
+        new.add_argument("name", help="<object>_<behaviour>")
+        new.add_argument("--subject", default="process")
+        new.add_argument("--output", type=Path, default=None, help="file or folder; default is the working directory")
+        commands.add_parser("lock", help="write catalog.lock.json after rules were changed")
+
+    def handle(self, *args: Any, action: str, **options: Any) -> None:
+        # A pipe has no width of its own; 100 columns keep tables the same in terminals and files.
+        console = Console(file=self.stdout, width=WIDTH, force_terminal=self.stdout.isatty())
+        handlers = {
+            "check": _check, "test": _test, "list": _list, "show": _show, "new": _new, "lock": _lock,
+        }  # fmt: skip
+        try:
+            handlers[action](console, options)
+        except RuleErrors as errors:
+            raise CommandError(str(errors), returncode=1) from errors
+        except (OSError, UnknownRuleError, MatcherError, BuildError) as error:
+            raise CommandError(str(error), returncode=1) from error
+
+
+def _check(console: Console, options: dict[str, Any]) -> None:
+    rules, errors = read_rules(options["paths"] or None)
+    for error in errors:
+        console.print(Text(escape(str(error))), soft_wrap=True)
+    if errors:
+        raise CommandError(f"{len(errors)} faults; {len(rules)} rules are in order", returncode=1)
+    console.print(f"{len(rules)} rules are in order")
+
+
+def _test(console: Console, options: dict[str, Any]) -> None:
+    rules = load_catalog(options["paths"] or None)
+    results = run_tests(rules, ensure(host_arch()))
+    failed = [result for result in results if not result.is_ok]
+    for result in failed:
+        console.print(Text(_line(result)), soft_wrap=True)
+    untested = sum(not rule.tests for rule in rules)
+    summary = f"{len(results)} tests of {len(rules)} rules, {len(failed)} failed, {untested} rules without a test"
+    if failed:
+        raise CommandError(summary, returncode=1)
+    console.print(summary)
+
+
+def _line(result: TestResult) -> str:
+    return escape(f"{result.rule.path}:{result.test.line}: {result.rule.name}: {result.problem}")
+
+
+def _list(console: Console, options: dict[str, Any]) -> None:
+    types = [word for word in options["type"].split(",") if word]
+    unknown = [word for word in types if word not in list(RuleType)]
+    if unknown:
+        raise CommandError(f"unknown type {', '.join(unknown)}; known are {', '.join(RuleType)}", returncode=1)
+    rules = select(load_catalog(), types or list(RuleType), options["rule"])
+    if options["format"] == "json":
+        console.file.write(json.dumps([_facts(rule) for rule in rules], indent=2) + "\n")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("name", "type", "level", "status", "techniques"):
+        table.add_column(heading, overflow="fold")
+    for rule in rules:
+        level = Text(rule.level, _STYLES[rule.level])
+        table.add_row(rule.name, rule.type.value, level, rule.status.value, ", ".join(rule.techniques))
+    console.print(table)
+    console.print(f"{len(rules)} rules, {sum(rule.is_default_enabled for rule in rules)} on by default")
+
+
+def _facts(rule: CompiledRule) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "name": rule.name,
+        "title": rule.title,
+        "type": rule.type,
+        "subject": rule.subject,
+        "level": rule.level,
+        "status": rule.status,
+        "tags": list(rule.tags),
+        "techniques": list(rule.techniques),
+        "tactics": list(rule.tactics),
+        "description": rule.description,
+        "path": rule.path,
+        "digest": rule.digest,
+        "is_default_enabled": rule.is_default_enabled,
+    }
+
+
+def _show(console: Console, options: dict[str, Any]) -> None:
+    name = options["name"]
+    rules = load_catalog([name]) if Path(name).is_file() else load_catalog()
+    for rule in rules if Path(name).is_file() else select(rules, names=[name]):
+        console.rule(Text(rule.path))
+        console.print(Syntax(rule.source.rstrip(), "yaml", background_color="default", word_wrap=True))
+        console.rule("what the probe evaluates")
+        console.print(JSON.from_data(_plan_facts(rule)))
+
+
+def _plan_facts(rule: CompiledRule) -> dict[str, Any]:
+    scope = rule.plan_rule.scope
+    bounds = {"paths": scope.paths, "exclude": scope.exclude, "max_depth": scope.max_depth} if scope else None
+    return {"subject": rule.subject, "when": rule.plan_rule.when, "scope": bounds, "fields": rule.plan_rule.fields}
+
+
+def _new(console: Console, options: dict[str, Any]) -> None:
+    name, subject = options["name"], registry().get(options["subject"])
+    if subject is None:
+        raise CommandError(f"unknown subject; known are {', '.join(registry())}", returncode=1)
+    target = _target(options["output"], name)
+    text = build_skeleton(name, subject, str(uuid.uuid4()), dt.datetime.now(tz=dt.UTC).date())
+    with target.open("x", encoding="utf-8") as stream:
+        stream.write(text)
+    load_catalog([target])
+    console.print(f"wrote {target}; next: ./manage.py rules test {target}")
+
+
+def _target(output: Path | None, name: str) -> Path:
+    place = output or Path()
+    return place / f"{name}.yml" if place.is_dir() else place
+
+
+def _lock(console: Console, options: dict[str, Any]) -> None:
+    new = lock.build_lock(load_catalog([CATALOG_PATH]))
+    old = lock.parse_lock(lock.LOCK_PATH.read_text(encoding="utf-8")) if lock.LOCK_PATH.exists() else {}
+    refused = lock.find_refused(old, new, dt.datetime.now(tz=dt.UTC).date())
+    if refused:
+        raise CommandError("\n".join(refused), returncode=1)
+    lock.LOCK_PATH.write_text(lock.format_lock(new), encoding="utf-8")
+    console.print(f"locked {len(new)} rules, {len(lock.find_drift(old, new))} changes")

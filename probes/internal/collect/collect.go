@@ -156,12 +156,12 @@ func NewStatus() *Status { return &Status{Failed: map[string]error{}, Parts: map
 // Fail records that a subject could not be collected.
 func (s *Status) Fail(subject string, err error) { s.Failed[subject] = err }
 
-// maxParts bounds how many partial failures are kept in full per subject.
-const maxParts = 20
+// MaxParts bounds how many partial failures are kept in full per subject.
+const MaxParts = 20
 
 // Partial records that some of a subject is missing.
 func (s *Status) Partial(subject string, err error) {
-	if len(s.Parts[subject]) < maxParts {
+	if len(s.Parts[subject]) < MaxParts {
 		s.Parts[subject] = append(s.Parts[subject], err)
 	}
 }

@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"slices"
+
+	"sandfly/probes/internal/collect"
+	"sandfly/probes/internal/match"
+	"sandfly/probes/internal/report"
+)
+
+// verdict is what the rules of a group say of one record; it is reused.
+type verdict struct {
+	hits   []*rule
+	misses []miss
+}
+
+// miss is a rule that could not be decided.
+type miss struct {
+	rule  *rule
+	truth match.Truth
+}
+
+// judge asks every rule of the group about the record. It is false when the thing vanished meanwhile.
+func (v *verdict) judge(g *group, source any) bool {
+	v.hits, v.misses = v.hits[:0], v.misses[:0]
+	g.reset(source)
+	for _, r := range g.rules {
+		if !g.inScope(r) {
+			continue
+		}
+		t := match.Yes
+		if r.when != nil {
+			t = r.when.Eval(g.record)
+		}
+		switch {
+		case g.record.Gone():
+			return false
+		case t == match.Yes:
+			v.hits = append(v.hits, r)
+		case t.Unknown():
+			v.misses = append(v.misses, miss{r, t})
+		}
+	}
+	return true
+}
+
+// describe makes the match line of the record at hand for the rules that still may send one; nil when there is none or
+// the thing vanished meanwhile.
+func (g *group) describe(hits []*rule) *report.Match {
+	m := &report.Match{Subject: g.subject.Name}
+	clear(g.wanted)
+	for _, r := range hits {
+		if r.tally.sent >= r.max {
+			continue
+		}
+		m.Rules = append(m.Rules, r.place)
+		g.choose(r)
+	}
+	if len(m.Rules) == 0 {
+		return nil
+	}
+	for _, field := range g.sorted {
+		if g.wanted[field] {
+			g.add(m, field)
+		}
+	}
+	if g.record.Gone() {
+		return nil
+	}
+	return m
+}
+
+// choose marks what a rule sends: its fields, and those its condition looked at. Costly ones that the condition did not
+// need are not read just to be shown.
+func (g *group) choose(r *rule) {
+	for _, field := range r.fields {
+		g.wanted[field] = true
+	}
+	if r.when == nil {
+		return
+	}
+	for _, field := range r.when.Fields {
+		if g.subject.Costs[field] < collect.Costly || g.record.WasRead(field) {
+			g.wanted[field] = true
+		}
+	}
+}
+
+// add puts a field into the line. A field without a value is left out of the record; the identity always has all its
+// fields, so that it can be compared.
+func (g *group) add(m *report.Match, field int) {
+	name := g.subject.Fields[field].Name
+	value, reason := g.record.Value(field)
+	if slices.Contains(g.subject.Identity, name) {
+		m.Identity = append(m.Identity, report.Fact{Name: name, Value: value})
+	}
+	switch {
+	case reason != "":
+		m.Unknown = append(m.Unknown, report.Gap{Name: name, Reason: reason})
+	case value != nil:
+		m.Record = append(m.Record, report.Fact{Name: name, Value: value})
+	}
+}

@@ -1,0 +1,229 @@
+// Package engine runs a plan: each wanted collector once, every rule of a subject on each of its records, one match
+// line for a record that any rule matched, and at the end what became of every collector and rule.
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"sandfly/probes/internal/collect"
+	"sandfly/probes/internal/match"
+	"sandfly/probes/internal/plan"
+)
+
+// Program is a plan bound to the subjects of this probe.
+type Program struct {
+	rules  []*rule // by place in the plan
+	groups map[string]*group
+	order  []*group // as the plan names them first
+}
+
+// group is the rules of one subject.
+type group struct {
+	subject *collect.Subject
+	rules   []*rule
+	record  *match.Record
+	path    int // place of the field `path`, -1 where the subject has none
+	sorted  []int
+	scopes  []scopeSet
+	byKey   map[string]int
+	wanted  []bool // by field: scratch of the match at hand
+	want    collect.Want
+}
+
+// scopeSet is the scopes of one or more rules; its answer is kept for the record at hand.
+type scopeSet struct {
+	scopes  []collect.Scope
+	asked   bool
+	covered bool
+}
+
+// rule is one rule bound to its subject.
+type rule struct {
+	place  int
+	group  *group
+	when   *match.Expr // nil: every record
+	scope  int         // place in group.scopes, -1: no scope
+	fields []int       // sent with every match: identity, evidence, those the rule asks for
+	max    int
+	tally  tally
+}
+
+// tally is what happened to a rule.
+type tally struct {
+	matched int
+	sent    int
+	unknown map[string]int
+}
+
+// Build binds a plan. Errors say where: unknown subject, field or operator, bad value, scope without a path.
+func Build(p *plan.Plan, subjects []*collect.Subject) (*Program, error) {
+	known := make(map[string]*collect.Subject, len(subjects))
+	for _, s := range subjects {
+		known[s.Name] = s
+	}
+	program := &Program{groups: map[string]*group{}}
+	for i := range p.Rules {
+		subject := known[p.Rules[i].Subject]
+		if subject == nil {
+			return nil, fmt.Errorf("%s: subject: this probe has no %q", p.Where(i), p.Rules[i].Subject)
+		}
+		g := program.group(subject)
+		r, err := g.bind(i, &p.Rules[i], p.Limits.MatchesPerRule)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.Where(i), err)
+		}
+		program.rules = append(program.rules, r)
+	}
+	return program, nil
+}
+
+// Wants says whether any rule needs the subject.
+func (p *Program) Wants(subject string) bool { return p.groups[subject] != nil }
+
+func (p *Program) group(s *collect.Subject) *group {
+	if g := p.groups[s.Name]; g != nil {
+		return g
+	}
+	g := &group{
+		subject: s, record: match.NewRecord(s), path: s.Index("path"), sorted: sortedFields(s),
+		byKey: map[string]int{}, wanted: make([]bool, len(s.Fields)),
+		want: collect.Want{Fields: map[string]bool{}},
+	}
+	p.groups[s.Name] = g
+	p.order = append(p.order, g)
+	return g
+}
+
+// sortedFields are the places of the fields in the order of their names, in which they are sent.
+func sortedFields(s *collect.Subject) []int {
+	places := make([]int, len(s.Fields))
+	for i := range places {
+		places[i] = i
+	}
+	slices.SortFunc(places, func(a, b int) int { return strings.Compare(s.Fields[a].Name, s.Fields[b].Name) })
+	return places
+}
+
+func (g *group) bind(place int, spec *plan.Rule, defaultMax int) (*rule, error) {
+	r := &rule{place: place, group: g, scope: -1, max: defaultMax}
+	if spec.MaxMatches != nil {
+		r.max = *spec.MaxMatches
+	}
+	if spec.When != nil {
+		expr, fault := match.Compile(g.subject, spec.When)
+		if fault != nil {
+			return nil, fault.In("when")
+		}
+		r.when = expr
+	}
+	if err := g.bindScope(r, spec.Scope); err != nil {
+		return nil, err
+	}
+	if err := g.bindFields(r, spec.Fields); err != nil {
+		return nil, err
+	}
+	g.rules = append(g.rules, r)
+	return r, nil
+}
+
+func (g *group) bindFields(r *rule, names []string) error {
+	for i, name := range names {
+		if g.subject.Index(name) < 0 {
+			return fmt.Errorf("fields[%d]: subject %s has no field %q", i, g.subject.Name, name)
+		}
+	}
+	for _, name := range slices.Concat(g.subject.Identity, g.subject.Evidence, names) {
+		if field := g.subject.Index(name); field >= 0 && !slices.Contains(r.fields, field) {
+			r.fields = append(r.fields, field)
+			g.want.Fields[name] = true
+		}
+	}
+	if r.when != nil {
+		for _, field := range r.when.Fields {
+			g.want.Fields[g.subject.Fields[field].Name] = true
+		}
+	}
+	return nil
+}
+
+// bindScope gives a rule its own scope, or that of the subject: what a rule sees must not depend on what other rules
+// of the plan make the collector walk.
+func (g *group) bindScope(r *rule, spec *plan.Scope) error {
+	scopes := g.subject.Default
+	if spec != nil && (len(spec.Paths) > 0 || len(scopes) == 0) {
+		scopes = []collect.Scope{scopeOf(spec)}
+	} else if spec != nil {
+		scopes = narrowed(scopes, spec)
+	}
+	if len(scopes) == 0 {
+		return nil
+	}
+	if g.path < 0 {
+		return fmt.Errorf("scope: subject %s has no path", g.subject.Name)
+	}
+	key := fmt.Sprintf("%#v", scopes)
+	at, seen := g.byKey[key]
+	if !seen {
+		at = len(g.scopes)
+		g.byKey[key] = at
+		g.scopes = append(g.scopes, scopeSet{scopes: scopes})
+		g.want.Scopes = append(g.want.Scopes, scopes...)
+	}
+	r.scope = at
+	return nil
+}
+
+func scopeOf(spec *plan.Scope) collect.Scope {
+	s := collect.Scope{Paths: spec.Paths, Exclude: spec.Exclude, MaxDepth: -1, CrossMounts: spec.CrossMounts}
+	if spec.MaxDepth != nil {
+		s.MaxDepth = *spec.MaxDepth
+	}
+	return s
+}
+
+// narrowed is the subject's own scope with the bounds of a rule that names no paths.
+func narrowed(defaults []collect.Scope, spec *plan.Scope) []collect.Scope {
+	own := scopeOf(spec)
+	var scopes []collect.Scope
+	for _, s := range defaults {
+		s.Exclude = slices.Concat(s.Exclude, own.Exclude)
+		s.CrossMounts = s.CrossMounts || own.CrossMounts
+		if own.MaxDepth >= 0 && (s.MaxDepth < 0 || own.MaxDepth < s.MaxDepth) {
+			s.MaxDepth = own.MaxDepth
+		}
+		scopes = append(scopes, s)
+	}
+	return scopes
+}
+
+// reset turns to the next record.
+func (g *group) reset(source any) {
+	g.record.Reset(source)
+	for i := range g.scopes {
+		g.scopes[i].asked = false
+	}
+}
+
+// inScope says whether the record at hand lies where the rule looks. One whose path is not known is left to the
+// condition, so that it can say so.
+func (g *group) inScope(r *rule) bool {
+	if r.scope < 0 {
+		return true
+	}
+	set := &g.scopes[r.scope]
+	if !set.asked {
+		set.asked, set.covered = true, g.covered(set.scopes)
+	}
+	return set.covered
+}
+
+func (g *group) covered(scopes []collect.Scope) bool {
+	value, _ := g.record.Value(g.path)
+	path, ok := value.(string)
+	if !ok {
+		return true
+	}
+	return slices.ContainsFunc(scopes, func(s collect.Scope) bool { return s.Covers(path) })
+}

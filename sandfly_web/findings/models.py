@@ -28,7 +28,7 @@ class Finding(models.Model):
     # Null for what the visit itself found, such as a changed host key; `rule_name` then has a built-in name.
     rule = models.ForeignKey(Rule, on_delete=models.SET_NULL, null=True, blank=True, related_name="findings")
     rule_name = models.CharField(max_length=127)
-    fingerprint = models.CharField(max_length=64, help_text="SHA-256 over rule and the subject's identity.")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 over rule, host and the subject's identity.")
     subject = models.CharField(max_length=32)
     title = models.CharField(max_length=255)
     level = models.CharField(max_length=16, choices=Severity.choices)

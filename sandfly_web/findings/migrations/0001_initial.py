@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('rule_name', models.CharField(max_length=127)),
-                ('fingerprint', models.CharField(help_text="SHA-256 over rule and the subject's identity.", max_length=64)),
+                ('fingerprint', models.CharField(help_text="SHA-256 over rule, host and the subject's identity.", max_length=64)),
                 ('subject', models.CharField(max_length=32)),
                 ('title', models.CharField(max_length=255)),
                 ('level', models.CharField(choices=[('informational', 'Informational'), ('low', 'Low'), ('medium', 'Medium'), ('high', 'High'), ('critical', 'Critical')], max_length=16)),

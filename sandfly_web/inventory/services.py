@@ -1,0 +1,301 @@
+"""Writes of the inventory: zones, credentials, hosts and their keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from auditlog.models import LogEntry
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from sandfly_web.findings.services import resolve_host_key_findings
+from sandfly_web.inventory.hostkeys import fingerprint, parse_host_keys
+from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost, Tag, Zone
+from sandfly_web.inventory.privatekeys import load_private_key, openssh_text, public_fingerprint
+from sandfly_web.inventory.sealing import parse_public_key, seal
+from sandfly_web.inventory.targets import Target, TargetError, parse_lines
+from scanners.contract import Become, CredentialSecret, HostKeyPin
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from django.contrib.auth.models import User
+
+INSERT_ROWS = 1000
+MAX_PASSWORD_CHARS = 4096
+MAX_KEY_CHARS = 65_536
+_TAG_NAME = re.compile(r"[a-zA-Z0-9_-]{1,63}")
+
+
+def create_zone(name: str, public_key: str = "", description: str = "") -> Zone:
+    """A zone; credentials can be stored for it once it has a public key. Raises ValidationError."""
+    zone = Zone(name=name, public_key=public_key.strip(), description=description)
+    if zone.public_key:
+        _check_public_key(zone.public_key)
+    zone.full_clean()
+    zone.save()
+    return zone
+
+
+def set_zone_key(zone: Zone, public_key: str) -> None:
+    """Give a zone its key. Raises ValidationError when credentials are already sealed to another one."""
+    _check_public_key(public_key)
+    if zone.public_key not in {"", public_key.strip()} and zone.credentials.exists():
+        raise ValidationError("credentials are sealed to this zone's key; delete them before the key is changed")
+    zone.public_key = public_key.strip()
+    zone.save(update_fields=["public_key"])
+
+
+def _check_public_key(public_key: str) -> None:
+    try:
+        parse_public_key(public_key)
+    except ValueError as error:
+        raise ValidationError({"public_key": str(error)}) from None
+
+
+@dataclass(frozen=True, repr=False)
+class PlainSecrets:
+    """Secrets as they are typed in. Lives only while `store_credential` runs; its repr shows nothing."""
+
+    password: str = ""
+    private_key: str = ""
+    passphrase: str = ""
+    become_password: str = ""
+
+    def __repr__(self) -> str:
+        return "PlainSecrets(***)"
+
+
+def store_credential(
+    *,
+    name: str,
+    zone: Zone,
+    username: str,
+    secrets: PlainSecrets,
+    become: str = Credential.Become.AUTO,
+    credential: Credential | None = None,
+) -> Credential:
+    """Seal the secrets to the zone and keep them; `credential` is the one to replace, if any.
+
+    The private key is kept without its passphrase, inside the seal only. Raises ValidationError with messages that
+    hold no secret.
+    """
+    _check_lengths(secrets)
+    key_text, key_fingerprint = _read_private_key(secrets)
+    if not (key_text or secrets.password):
+        raise ValidationError("give a password or a private key")
+    if not zone.public_key:
+        raise ValidationError({"zone": f"zone {zone} has no key yet; start one of its workers or set the key"})
+    row = credential or Credential()
+    row.name, row.zone, row.username, row.become = name, zone, username, become
+    row.kind = Credential.Kind.PRIVATE_KEY if key_text else Credential.Kind.PASSWORD
+    row.fingerprint = key_fingerprint
+    row.full_clean(exclude=["sealed"])
+    secret = CredentialSecret(
+        username=username,
+        password=secrets.password,
+        private_key=key_text,
+        become=Become(become),
+        become_password=secrets.become_password,
+    )
+    row.sealed = seal(secret, zone.public_key).sealed
+    row.save()
+    return row
+
+
+def _check_lengths(secrets: PlainSecrets) -> None:
+    bounds = {
+        "password": MAX_PASSWORD_CHARS,
+        "passphrase": MAX_PASSWORD_CHARS,
+        "become_password": MAX_PASSWORD_CHARS,
+        "private_key": MAX_KEY_CHARS,
+    }
+    too_long = {
+        name: f"at most {most} characters" for name, most in bounds.items() if len(getattr(secrets, name)) > most
+    }
+    if too_long:
+        raise ValidationError(too_long)
+
+
+def _read_private_key(secrets: PlainSecrets) -> tuple[str, str]:
+    """The key for the seal and its public fingerprint; both "" without a key."""
+    if not secrets.private_key.strip():
+        return "", ""
+    try:
+        key = load_private_key(secrets.private_key, secrets.passphrase)
+    except ValueError as error:
+        raise ValidationError({"private_key": str(error)}) from None
+    return openssh_text(key), public_fingerprint(key)
+
+
+@dataclass(frozen=True)
+class HostOptions:
+    """What hosts that are added together have in common."""
+
+    zone: Zone
+    credential: Credential | None = None
+    jump_host: JumpHost | None = None
+    accept_new_host_key: bool = False
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AddedHosts:
+    """New rows, and how many of the named hosts were there already."""
+
+    created: list[Host]
+    existing: int
+
+
+def add_hosts(lines: Iterable[str], options: HostOptions) -> AddedHosts:
+    """Add what the lines name (`host`, `host:port`, networks); hosts that are there stay as they are.
+
+    User names in the lines are refused: the credential has one. Raises ValidationError with the line's number.
+    """
+    _check_same_zone(options)
+    try:
+        targets = parse_lines(lines)
+    except TargetError as error:
+        raise ValidationError(str(error)) from None
+    named = next((target for target in targets if target.username), None)
+    if named is not None:
+        raise ValidationError(f"{named.username}@{named.label}: the user name belongs into the credential")
+    with transaction.atomic():
+        return _insert_hosts(targets, options)
+
+
+def add_host(address: str, options: HostOptions, *, name: str = "") -> Host:
+    """Add one host, or find the one with this endpoint. Raises ValidationError."""
+    added = add_hosts([address], options)
+    host = added.created[0] if added.created else _find_host(address, options.zone)
+    if name and added.created:
+        host.name = name
+        host.save(update_fields=["name"])
+    return host
+
+
+def _find_host(address: str, zone: Zone) -> Host:
+    return Host.objects.get(_endpoint(parse_lines([address])[0]), zone=zone)
+
+
+def _endpoint(target: Target) -> Q:
+    transport = Host.Transport.LOCAL if target.is_local else Host.Transport.SSH
+    return Q(transport=transport, address=target.address, port=target.port)
+
+
+def _check_same_zone(options: HostOptions) -> None:
+    for thing in (options.credential, options.jump_host):
+        if thing is not None and thing.zone_id != options.zone.pk:
+            raise ValidationError(f"{thing} belongs to zone {thing.zone}, the hosts to zone {options.zone}")
+
+
+def _insert_hosts(targets: list[Target], options: HostOptions) -> AddedHosts:
+    known = set(Host.objects.filter(zone=options.zone).values_list("transport", "address", "port"))
+    hosts = [_new_host(target, options) for target in targets]
+    new = [host for host in hosts if (host.transport, host.address, host.port) not in known]
+    # Somebody else may add the same host meanwhile: theirs stays.
+    Host.objects.bulk_create(new, batch_size=INSERT_ROWS, ignore_conflicts=True)
+    created = list(Host.objects.filter(pk__in=[host.pk for host in new]))
+    set_tags(created, options.tags)
+    return AddedHosts(created, len(targets) - len(created))
+
+
+def _new_host(target: Target, options: HostOptions) -> Host:
+    return Host(
+        name=target.label,
+        transport=Host.Transport.LOCAL if target.is_local else Host.Transport.SSH,
+        address=target.address,
+        port=target.port,
+        zone=options.zone,
+        credential=options.credential,
+        jump_host=options.jump_host,
+        accept_new_host_key=options.accept_new_host_key,
+    )
+
+
+def set_tags(hosts: list[Host], names: Iterable[str]) -> None:
+    """Give the hosts these tags beside those they have; unknown tags are made. Raises ValidationError."""
+    wanted = list(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if wrong := [name for name in wanted if not _TAG_NAME.fullmatch(name)]:
+        raise ValidationError(f"{wrong[0]!r} is no tag: use letters, digits, - and _")
+    Tag.objects.bulk_create([Tag(name=name) for name in wanted], ignore_conflicts=True)
+    tags = Tag.objects.filter(name__in=wanted)
+    through = Host.tags.through
+    links = [through(host_id=host.pk, tag_id=tag.pk) for tag in tags for host in hosts]
+    through.objects.bulk_create(links, batch_size=INSERT_ROWS, ignore_conflicts=True)
+
+
+def remove_tags(hosts: list[Host], names: Iterable[str]) -> None:
+    Host.tags.through.objects.filter(host__in=hosts, tag__name__in=list(names)).delete()
+
+
+def pin_host_keys(host: Host, text: str, actor: User | None = None) -> list[HostKey]:
+    """Pin the keys of known_hosts or ssh-keyscan lines. Raises ValidationError that names the line."""
+    try:
+        pins = parse_host_keys(text)
+    except ValueError as error:
+        raise ValidationError({"host_keys": str(error)}) from None
+    if not pins:
+        raise ValidationError({"host_keys": "no host key"})
+    with transaction.atomic():
+        keys = [_pin(host, pin, timezone.now()) for pin in pins]
+        _audit_keys(host, [], [key.fingerprint for key in keys], actor)
+    return keys
+
+
+def _pin(host: Host, pin: HostKeyPin, now: datetime) -> HostKey:
+    key, is_new = HostKey.objects.get_or_create(
+        host=host,
+        fingerprint=fingerprint(pin.public_key),
+        defaults={
+            "key_type": pin.key_type,
+            "public_key": pin.public_key,
+            "status": HostKey.Status.PINNED,
+            "first_seen_at": now,
+            "last_seen_at": now,
+        },
+    )
+    if not is_new and key.status != HostKey.Status.PINNED:
+        key.status = HostKey.Status.PINNED
+        key.save(update_fields=["status"])
+    return key
+
+
+def accept_host_key(key: HostKey, actor: User | None = None) -> None:
+    """Trust a key that was shown and refused; the host's other keys of that type are no longer accepted.
+
+    The finding about the change is closed in the actor's name. Raises ValidationError when the key is pinned already.
+    """
+    with transaction.atomic():
+        host = Host.objects.select_for_update(no_key=True).get(pk=key.host_id)
+        key.refresh_from_db()
+        if key.status == HostKey.Status.PINNED:
+            raise ValidationError("this key is pinned already")
+        replaced = _reject_keys(host, key.key_type)
+        key.status = HostKey.Status.PINNED
+        key.save(update_fields=["status"])
+        if host.state == Host.State.KEY_CHANGED:
+            host.state, host.state_reason = Host.State.NEW, ""
+            host.save(update_fields=["state", "state_reason"])
+        _audit_keys(host, replaced, [key.fingerprint], actor)
+        resolve_host_key_findings(host, key.fingerprint, actor)
+
+
+def _reject_keys(host: Host, key_type: str) -> list[str]:
+    """Stop accepting the host's pinned keys of this type; returns their fingerprints."""
+    keys = host.host_keys.filter(status=HostKey.Status.PINNED, key_type=key_type)
+    for key in keys:
+        key.status = HostKey.Status.REJECTED
+        key.save(update_fields=["status"])
+    return [key.fingerprint for key in keys]
+
+
+def _audit_keys(host: Host, before: list[str], after: list[str], actor: User | None) -> None:
+    """Which keys a host may show decides whom it is trusted to be: always in the audit log, with who said so."""
+    changes = {"host_keys": [", ".join(before), ", ".join(after)]}
+    LogEntry.objects.log_create(host, force_log=True, action=LogEntry.Action.UPDATE, changes=changes, actor=actor)

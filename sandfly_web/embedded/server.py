@@ -193,7 +193,7 @@ def end_leftovers(directory: Path, programs: frozenset[str], stop_signal: int) -
     while pids := leftovers(directory, programs):
         for pid in set(pids) - signalled:
             signalled.add(pid)
-            _signal(pid, stop_signal)
+            signal_process(pid, stop_signal)
         if time.monotonic() > deadline:
             raise EmbeddedError(
                 f"processes {', '.join(map(str, sorted(pids)))} of an earlier start still use {directory} and do not "
@@ -202,7 +202,8 @@ def end_leftovers(directory: Path, programs: frozenset[str], stop_signal: int) -
         time.sleep(POLL_S)
 
 
-def _signal(pid: int, number: int) -> None:
+def signal_process(pid: int, number: int) -> None:
+    """Signal a process that may have ended already."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:

@@ -1,0 +1,105 @@
+"""The command lines and environments of the processes that `manage.py up` keeps running."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+
+from sandfly_web.embedded.paths import DataDir
+
+DEFAULT_ZONE = "default"
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+WILDCARD = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised here, bound only when asked for
+# A worker opens no database and signs no session, so it is given nothing that could.
+WITHHELD_FROM_WORKERS = ("DATABASE_URL", "SANDFLY_SECRET_KEY", "PGPASS", "DJANGO_SETTINGS_MODULE")
+WORKER_CONCURRENCY = 8
+QUIET_WORKER = ("--without-gossip", "--without-mingle", "--loglevel", "WARNING")
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process: what to run with which environment."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+
+
+def python(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", *arguments]
+
+
+def worker_environment(environment: dict[str, str], *, zone: str, redis_url: str, key_file: str) -> dict[str, str]:
+    """What a worker of the zone gets of ours: broker and zone key, neither database nor secret key."""
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(WITHHELD_FROM_WORKERS) and name != "SANDFLY_DATA_DIR"
+    }
+    return kept | {"REDIS_URL": redis_url, "SANDFLY_ZONE": zone, "SANDFLY_ZONE_KEY_FILE": key_file}
+
+
+def worker_command(zone: str, concurrency: int = WORKER_CONCURRENCY) -> list[str]:
+    """Celery serving the zone's queue; visits wait for the network, so threads do."""
+    return [
+        *python("celery", "-A", "scanners.app", "worker"),
+        *("--queues", f"zone.{zone}", "--hostname", f"{zone}@%h"),
+        *("--pool", "threads", "--concurrency", str(concurrency), *QUIET_WORKER),
+    ]
+
+
+def web_environment(environment: dict[str, str], data: DataDir, host: str) -> dict[str, str]:
+    """Environment of the processes that are Django; names the address in ALLOWED_HOSTS unless that is set."""
+    added = {"SANDFLY_DATA_DIR": str(data.root), "DJANGO_SETTINGS_MODULE": "sandfly_web.settings"}
+    if "SANDFLY_ALLOWED_HOSTS" not in environment:
+        names = ["localhost", "127.0.0.1", "[::1]"]
+        if host in WILDCARD:
+            names.append(os.uname().nodename)
+        elif host not in LOOPBACK:
+            names.append(f"[{host}]" if ":" in host else host)
+        added["SANDFLY_ALLOWED_HOSTS"] = ",".join(names)
+    return environment | added
+
+
+def web_command(host: str, port: int) -> list[str]:
+    bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return [
+        *python("gunicorn", "sandfly_web.wsgi:application", "--bind", bind),
+        *(
+            "--workers",
+            "2",
+            "--threads",
+            "4",
+            "--worker-class",
+            "gthread",
+            "--timeout",
+            "60",
+            "--graceful-timeout",
+            "3",
+        ),
+        *("--log-level", "warning", "--no-control-socket"),
+    ]
+
+
+def all_services(data: DataDir, *, host: str, port: int, redis_url: str) -> list[Service]:
+    """The processes of a whole installation, in the order in which they are stopped."""
+    environment = dict(os.environ)
+    web = web_environment(environment, data, host)
+    worker = worker_environment(
+        environment, zone=DEFAULT_ZONE, redis_url=redis_url, key_file=str(data.zone_key(DEFAULT_ZONE))
+    )
+    beat = [
+        *python("celery", "-A", "sandfly_web", "beat", "--loglevel", "WARNING"),
+        *("--schedule", str(data.root / "beat-schedule"), "--pidfile", ""),
+    ]
+    ingest = [
+        *python("celery", "-A", "sandfly_web", "worker", "--queues", "ingest,web", "--hostname", "ingest@%h"),
+        *("--concurrency", "2", *QUIET_WORKER),
+    ]
+    return [
+        Service("beat", beat, web),
+        Service("worker", worker_command(DEFAULT_ZONE), worker),
+        Service("ingest", ingest, web),
+        Service("web", web_command(host, port), web),
+    ]

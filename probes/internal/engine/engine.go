@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -205,6 +206,9 @@ func (e *Engine) begin(want map[string]collect.Want) {
 func (e *Engine) end(want map[string]collect.Want, status *collect.Status, err error, wall, cpu time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.closed {
+		return
+	}
 	var booked time.Duration
 	for subject := range want {
 		booked += e.runs[subject].wall
@@ -216,11 +220,16 @@ func (e *Engine) end(want map[string]collect.Want, status *collect.Status, err e
 			part = float64(r.wall) / float64(booked)
 		}
 		r.wall, r.cpu = time.Duration(part*float64(wall)), time.Duration(part*float64(cpu))
-		r.failed, r.parts = status.Failed[subject], status.Parts[subject]
+		r.failed, r.parts = status.Failed[subject], missing(status.Parts[subject])
 		// A visit that was told to stop meanwhile: the collector may have cut itself short without saying so.
 		r.ended = e.Guard.Reason() == ""
 		if err != nil && r.failed == nil && r.ended {
 			r.failed = err
 		}
 	}
+}
+
+// missing are the parts that are a gap: what vanished while it was looked at is none.
+func missing(parts []error) []error {
+	return slices.DeleteFunc(slices.Clone(parts), func(err error) bool { return errors.Is(err, collect.ErrGone) })
 }

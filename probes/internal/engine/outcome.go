@@ -25,6 +25,8 @@ const maxDetail = 5
 
 // WriteOutcomes writes the collector and rule lines after Run and gives the places of the rules that passed.
 func (e *Engine) WriteOutcomes() (passed []int, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	for _, g := range e.Program.order {
 		if err := e.Report.Collector(e.collectorLine(g)); err != nil {
 			return nil, err

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"cmp"
+	"slices"
+
+	"sandfly/probes/internal/collect"
+	"sandfly/probes/internal/collect/files"
+	"sandfly/probes/internal/collect/system"
+)
+
+// collectors are all of this probe. The file walk comes last: it takes longest, and what is cut off by a limit should
+// be its end and not the processes.
+func collectors() []collect.Collector {
+	return slices.Concat(system.Collectors(), files.Collectors())
+}
+
+// subjects are those of all collectors, by name.
+func subjects() []*collect.Subject {
+	var all []*collect.Subject
+	for _, c := range collectors() {
+		all = append(all, c.Subjects...)
+	}
+	slices.SortFunc(all, func(a, b *collect.Subject) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}

@@ -5,9 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from sandfly_web.rules.compiled import CompiledRule
-from scanners.contract import Limits, Plan, PlanLimits, encode
+from scanners.contract import Limits, Plan, PlanLimits, PlanRule, encode
+
+
+class Plannable(Protocol):
+    """What a plan needs of a rule: a `CompiledRule`, or one that was stored compiled."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def plan_rule(self) -> PlanRule: ...
 
 
 @dataclass(frozen=True)
@@ -19,7 +29,7 @@ class BuiltPlan:
     digest: str
 
 
-def build_plan(rules: Sequence[CompiledRule], limits: Limits) -> BuiltPlan:
+def build_plan(rules: Sequence[Plannable], limits: Limits) -> BuiltPlan:
     """One plan for all rules, ordered by rule id. Raises ValueError when two rules share an id."""
     by_id = {rule.id: rule for rule in rules}
     if len(by_id) != len(rules):

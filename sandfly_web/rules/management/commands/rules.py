@@ -5,9 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
@@ -22,7 +21,7 @@ from sandfly_web.rules.catalog import CATALOG_PATH, load_catalog, read_rules
 from sandfly_web.rules.compiled import CompiledRule, Level, RuleErrors, RuleType
 from sandfly_web.rules.explain import escape
 from sandfly_web.rules.fields import registry
-from sandfly_web.rules.select import UnknownRuleError, is_named, select
+from sandfly_web.rules.select import UnknownRuleError, select
 from sandfly_web.rules.skeleton import build_skeleton
 from sandfly_web.rules.testing import MatcherError, TestResult, run_tests
 
@@ -60,8 +59,10 @@ class Command(BaseCommand):
         commands.add_parser("lock", help="write catalog.lock.json after rules were changed")
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
+        # Django's wrapper would end every write with a newline of its own.
+        self.stdout.ending = ""
         # A pipe has no width of its own; 100 columns keep tables the same in terminals and files.
-        console = Console(file=self.stdout, width=WIDTH, force_terminal=self.stdout.isatty())
+        console = Console(file=cast(IO[str], self.stdout), width=WIDTH)
         handlers = {
             "check": _check, "test": _test, "list": _list, "show": _show, "new": _new, "lock": _lock,
         }  # fmt: skip

@@ -14,6 +14,7 @@ import msgspec
 from sandfly_web.findings.fingerprint import fingerprint
 from sandfly_web.rules.compiled import CompiledRule, RuleType
 from sandfly_web.rules.explain import render
+from sandfly_web.scans.cleaning import clean_mapping
 from scanners.contract import Outcome, RuleMatch, RuleState, ScanReport
 
 LEVELS = ("informational", "low", "medium", "high", "critical")
@@ -47,16 +48,17 @@ def describe_rule(rule: CompiledRule) -> dict[str, Any]:
 
 
 def describe_finding(label: str, rule: CompiledRule, match: RuleMatch, observed_at: datetime) -> dict[str, Any]:
+    record, identity = clean_mapping(match.record), clean_mapping(match.identity)
     return {
         "type": "finding",
         "host": label,
         "rule": describe_rule(rule),
         "status": str(RuleState.ALERT),
-        "explanation": render(rule.explain, match.record),
-        "subject": {"kind": match.subject, **match.record},
+        "explanation": render(rule.explain, record),
+        "subject": {**record, "kind": match.subject},
         "truncated": list(match.truncated),
         "unknown": dict(match.unknown),
-        "fingerprint": fingerprint(rule.id, label, match.subject, match.identity),
+        "fingerprint": fingerprint(rule.id, label, match.subject, identity),
         "observed_at": observed_at.isoformat(),
     }
 
@@ -117,7 +119,7 @@ def split_matches(
         findings += [describe_finding(label, rule, match, report.finished_at) for rule in alerting]
         collecting = [rule.name for rule in matched if rule not in alerting]
         if collecting:
-            subject = {"kind": match.subject, **match.record}
+            subject = {**clean_mapping(match.record), "kind": match.subject}
             records.append({"type": "record", "host": label, "rules": collecting, "subject": subject})
     findings.sort(key=lambda finding: (-LEVELS.index(finding["rule"]["level"]), finding["rule"]["name"]))
     return findings, records

@@ -85,16 +85,17 @@ class KnownHosts:
 
 
 def choose_rules(types: str, names: list[str]) -> list[CompiledRule]:
-    """Rules of the catalogue by type, or exactly those named (by name, tag or file). Raises SessionError."""
+    """Rules of the catalogue by type, or exactly those named (by name, tag or rule file). Raises SessionError."""
+    files = [name for name in names if name.endswith((".yml", ".yaml")) and Path(name).is_file()]
     try:
-        if names:
-            chosen = select(load_catalog(), names=names)
-        else:
+        chosen = load_catalog(files) if files else []
+        if named := [name for name in names if name not in files]:
+            chosen += select(load_catalog(), names=named)
+        if not names:
             chosen = select(load_catalog(), types=[word.strip() for word in types.split(",") if word.strip()])
-    except RuleErrors as error:
+    except (RuleErrors, ValueError) as error:
         raise SessionError(str(error)) from None
-    except ValueError as error:
-        raise SessionError(str(error)) from None
+    chosen = list({rule.id: rule for rule in chosen}.values())
     if not chosen:
         raise SessionError("no rule was chosen: see `./manage.py rules list`")
     return chosen

@@ -98,8 +98,9 @@ def gaps_line(result: HostResult) -> str:
             reasons[rule["reason"] or rule["status"]] = reasons.get(rule["reason"] or rule["status"], 0) + 1
     if not reasons:
         return ""
-    hint = " (sign in as root, or with sudo: --become, --ask-become-password)" if "needs_root" in reasons else ""
-    return "could not decide: " + ", ".join(f"{n} rules {visible(reason)}" for reason, n in reasons.items()) + hint
+    hint = " - sign in as root, or with sudo: --become, --ask-become-password" if "needs_root" in reasons else ""
+    counts = (f"{number} rule{'s'[: number != 1]} ({visible(reason)})" for reason, number in reasons.items())
+    return f"could not decide {', '.join(counts)}{hint}"
 
 
 class TableOutput:

@@ -7,11 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Special are the characters that are not themselves in a pattern.
-const Special = `*?\`
-
-// Literal says whether the pattern is plain text.
-func Literal(pattern string) bool { return !strings.ContainsAny(pattern, Special) }
+// special are the characters that are not themselves in a pattern.
+const special = `*?\`
 
 // Match says whether the whole text fits the pattern.
 func Match(pattern, text string) bool {
@@ -61,7 +58,7 @@ func step(pattern string, p int, text string, t int) (int, int, bool) {
 func next(rest, text string, from int) int {
 	_, size := utf8.DecodeRuneInString(text[from:])
 	from += size
-	if rest == "" || strings.IndexByte(Special, rest[0]) >= 0 {
+	if rest == "" || strings.IndexByte(special, rest[0]) >= 0 {
 		return from
 	}
 	i := strings.IndexByte(text[from:], rest[0])

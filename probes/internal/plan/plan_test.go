@@ -1,0 +1,149 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+const goldenPlan = "../../../tests/golden/plan.json"
+
+func withWhen(when string) string {
+	return `{"schema":1,"rules":[{"id":"r","subject":"process","fields":[],"when":` + when + `}]}`
+}
+
+func nested(depth int) string {
+	return strings.Repeat(`{"not":`, depth) + `{"field":"pid","op":"null"}` + strings.Repeat("}", depth)
+}
+
+func TestPlanThatPythonEncodedIsUnderstood(t *testing.T) {
+	data, err := os.ReadFile(goldenPlan)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	p, err := Decode(data)
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Rules) != 3 || p.Limits.CPUPercent != 25 || p.Limits.DeadlineS != 120 || p.Limits.ValueBytes != 128 {
+		t.Errorf("rules %d, limits %+v", len(p.Rules), p.Limits)
+	}
+	if r := p.Rules[1]; r.Scope == nil || *r.Scope.MaxDepth != 4 || !r.Scope.CrossMounts || *r.MaxMatches != 7 {
+		t.Errorf("rule %+v", r)
+	}
+}
+
+func TestLimitsLeftOutHaveTheirDefaults(t *testing.T) {
+	p, err := Decode([]byte(`{"schema":1,"limits":{"nice":5},"rules":[]}`))
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := DefaultLimits()
+	want.Nice = 5
+	if p.Limits != want {
+		t.Errorf("limits %+v", p.Limits)
+	}
+}
+
+func TestBrokenPlansAreRefusedAndSayWhere(t *testing.T) {
+	cases := []struct{ name, plan, want string }{
+		{"nothing", ``, "plan: empty"},
+		{"cut short", `{"schema":1`, "plan: empty or cut short"},
+		{"no JSON", `{"schema":1,]`, "plan: byte 13"},
+		{"text behind it", `{"schema":1,"rules":[]} x`, "text behind the document at byte"},
+		{"other schema", `{"schema":2,"rules":[]}`, "schema: this probe reads 1, not 2"},
+		{"no rules", `{"schema":1}`, "rules: missing"},
+		{"unknown field", `{"schema":1,"rules":[],"exec":"x"}`, `unknown field "exec"`},
+		{"unknown field of a rule", `{"schema":1,"rules":[{"id":"r","run":1}]}`, `unknown field "run"`},
+		{"bad type", `{"schema":1,"rules":[{"id":7}]}`, "id cannot hold a JSON number"},
+		{"not UTF-8", "{\"schema\":1,\"rules\":[{\"id\":\"\xff\"}]}", "not UTF-8"},
+		{"no id", `{"schema":1,"rules":[{"subject":"process","fields":[]}]}`, "rules[0]: id"},
+		{"no subject", `{"schema":1,"rules":[{"id":"r","fields":[]}]}`, "rules[0] (r): subject"},
+		{"limit out of bounds", `{"schema":1,"limits":{"cpu_percent":0},"rules":[]}`, "limits.cpu_percent: 0 is not in 1…100"},
+		{"memory out of bounds", `{"schema":1,"limits":{"memory_bytes":5},"rules":[]}`, "limits.memory_bytes"},
+		{"no matches", `{"schema":1,"rules":[{"id":"r","subject":"p","fields":[],"max_matches":0}]}`, "max_matches"},
+		{"relative scope", `{"schema":1,"rules":[{"id":"r","subject":"file","fields":[],"scope":{"paths":["tmp"]}}]}`, "scope.paths[0]"},
+		{"scope that climbs", `{"schema":1,"rules":[{"id":"r","subject":"file","fields":[],"scope":{"paths":["/tmp/.."]}}]}`, "scope.paths[0]"},
+		{"negative depth", `{"schema":1,"rules":[{"id":"r","subject":"file","fields":[],"scope":{"max_depth":-1}}]}`, "scope.max_depth"},
+		{"two kinds of node", withWhen(`{"and":[{"field":"a","op":"null"}],"not":{"field":"a","op":"null"}}`), "when: exactly one of"},
+		{"no kind of node", withWhen(`{}`), "when: exactly one of"},
+		{"null node", withWhen(`{"or":[null]}`), "when.or[0]: null"},
+		{"empty and", withWhen(`{"and":[]}`), "when.and: empty"},
+		{"op without field", withWhen(`{"not":{"field":"a","op":"null"},"op":"eq"}`), "when: op, values"},
+		{"value that is a list", withWhen(`{"or":[{"field":"a","op":"eq","values":[[]]}]}`), "when.or[0].values[0]: neither"},
+		{"value that is null", withWhen(`{"field":"a","op":"eq","values":["x",null]}`), "when.values[1]: neither"},
+		{"too deep", withWhen(nested(MaxDepth)), "deeper than 64"},
+	}
+	for _, c := range cases {
+		if _, err := Decode([]byte(c.plan)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %q lacks %q", c.name, err, c.want)
+		}
+	}
+}
+
+func TestDepthJustInBoundsIsTaken(t *testing.T) {
+	if _, err := Decode([]byte(withWhen(nested(MaxDepth - 1)))); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTooManyRulesAreRefused(t *testing.T) {
+	rules := strings.Repeat(`{"id":"r","subject":"p","fields":[]},`, MaxRules) + `{"id":"r","subject":"p","fields":[]}`
+
+	_, err := Decode([]byte(`{"schema":1,"rules":[` + rules + `]}`))
+
+	if err == nil || !strings.Contains(err.Error(), "more than 20000") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestTooLongPlanIsRefusedWhileReading(t *testing.T) {
+	_, err := ReadLine(strings.NewReader(strings.Repeat(" ", 2000)), 1000)
+
+	if err == nil || !strings.Contains(err.Error(), "longer than 1000") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestPlanEndsAtTheFirstNewline(t *testing.T) {
+	data, err := Read(strings.NewReader("{\"schema\":1}\nnext"))
+
+	if err != nil || string(data) != "{\"schema\":1}\n" {
+		t.Errorf("%q, %v", data, err)
+	}
+}
+
+func TestErrorOfTheStreamIsKept(t *testing.T) {
+	broken := errors.New("broken")
+
+	_, err := Read(failing{broken})
+
+	if !errors.Is(err, broken) {
+		t.Errorf("error %v", err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// FuzzDecode: any bytes give a plan within bounds or an error, and nothing else.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"schema":1,"rules":[]}`))
+	f.Add([]byte(withWhen(`{"and":[{"field":"a","op":"eq","values":[1,"x",true]},{"not":{"field":"b","op":"null"}}]}`)))
+	f.Add([]byte(withWhen(nested(3))))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := Decode(data)
+		if (p == nil) == (err == nil) {
+			t.Fatal("neither a plan nor an error, or both")
+		}
+		if p != nil && p.check() != nil {
+			t.Fatal(fmt.Errorf("out of bounds: %w", p.check()))
+		}
+	})
+}

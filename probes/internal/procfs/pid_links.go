@@ -91,3 +91,24 @@ func SocketInode(target string) (uint64, bool) {
 
 // IsDenied says whether rights were missing.
 func IsDenied(err error) bool { return errors.Is(err, fs.ErrPermission) }
+
+// maxNames bounds the directories of /sys that are listed; hosts with many containers have thousands of interfaces.
+const maxNames = 1 << 16
+
+// ReadNames lists the names in a directory, sorted.
+func (fs FS) ReadNames(path string) ([]string, error) {
+	d, err := os.Open(fs.Path(path))
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(maxNames + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if len(names) > maxNames {
+		return nil, fmt.Errorf("%s: more than %d entries: %w", path, maxNames, collect.ErrLimit)
+	}
+	slices.Sort(names)
+	return names, nil
+}

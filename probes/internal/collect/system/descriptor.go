@@ -1,0 +1,181 @@
+package system
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"sandfly/probes/internal/collect"
+	"sandfly/probes/internal/procfs"
+)
+
+// descriptor is one open file descriptor and what /proc/PID/fd says of it.
+type descriptor struct {
+	fd     int
+	target string
+}
+
+// Bounds of fd_targets. What a process has open beyond a few sockets and pipes differs in numbers only.
+const (
+	maxTargets     = 1024
+	maxTargetsKind = 16
+)
+
+// descriptors reads the links of /proc/PID/fd, which takes ptrace rights over the process.
+func (p *process) descriptors() ([]descriptor, error) {
+	return read(p, &p.fds, func() ([]descriptor, error) {
+		if !p.hasMemory() {
+			return nil, nil
+		}
+		numbers, err := p.fs.ReadFDs(p.pid)
+		if err != nil {
+			return nil, err
+		}
+		open := make([]descriptor, 0, len(numbers))
+		for _, fd := range numbers {
+			target, err := p.fs.ReadLink(p.pid, "fd/"+itoa(fd))
+			if procfs.IsAbsent(err) {
+				continue // closed meanwhile
+			}
+			if err != nil {
+				return nil, err
+			}
+			open = append(open, descriptor{fd, target})
+		}
+		return open, nil
+	})
+}
+
+// socketInodes are the sockets the process holds, each once.
+func (p *process) socketInodes() ([]uint64, error) {
+	return read(p, &p.inodes, func() ([]uint64, error) {
+		open, err := p.descriptors()
+		var inodes []uint64
+		for _, d := range open {
+			if n, ok := procfs.SocketInode(d.target); ok {
+				inodes = append(inodes, n)
+			}
+		}
+		slices.Sort(inodes)
+		return slices.Compact(inodes), err
+	})
+}
+
+// targets are what is open, each once, in the order of descriptors; at most a few of those that are only numbers.
+func (p *process) targets() (any, error) {
+	open, err := p.descriptors()
+	if err != nil {
+		return nil, err
+	}
+	targets := []string{}
+	seen := map[string]bool{}
+	kinds := map[string]int{}
+	for _, d := range open {
+		kind, _, isNumber := strings.Cut(d.target, ":[")
+		if isNumber && !strings.HasPrefix(kind, "/") {
+			kinds[kind]++
+		}
+		if seen[d.target] || kinds[kind] > maxTargetsKind {
+			continue
+		}
+		seen[d.target] = true
+		targets = append(targets, d.target)
+	}
+	if len(targets) > maxTargets {
+		return nil, fmt.Errorf("process %d has more than %d files open: %w", p.pid, maxTargets, collect.ErrLimit)
+	}
+	return targets, nil
+}
+
+// standard is what one of the standard descriptors leads to; absent when it is closed.
+func (p *process) standard(fd int) (any, error) {
+	open, err := p.descriptors()
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range open {
+		if d.fd == fd {
+			return d.target, nil
+		}
+	}
+	return nil, nil
+}
+
+// hasSocketStandard says whether at least two of the standard descriptors are sockets, as of a shell behind a
+// connection.
+func (p *process) hasSocketStandard() (any, error) {
+	open, err := p.descriptors()
+	if err != nil {
+		return nil, err
+	}
+	sockets := 0
+	for _, d := range open {
+		if _, isSocket := procfs.SocketInode(d.target); isSocket && d.fd <= 2 {
+			sockets++
+		}
+	}
+	return sockets >= 2, nil
+}
+
+// openDeleted are the files that are open and have no name any more. Memory files never had one.
+func (p *process) openDeleted() (any, error) {
+	open, err := p.descriptors()
+	if err != nil {
+		return nil, err
+	}
+	files := []string{}
+	for _, d := range open {
+		name, deleted := procfs.TrimDeleted(d.target)
+		if deleted && isFile(name) && !slices.Contains(files, name) {
+			files = append(files, name)
+		}
+	}
+	return files, nil
+}
+
+// isFile leaves out what has a path in the kernel's words but never had a name: shared memory of all kinds.
+func isFile(name string) bool {
+	for _, prefix := range []string{"/memfd:", "/SYSV", "/dev/zero", "/anon_hugepage", "/[aio]"} {
+		if strings.HasPrefix(name, prefix) {
+			return false
+		}
+	}
+	return strings.HasPrefix(name, "/")
+}
+
+// mapFacts is what a process's executable mappings say.
+type mapFacts struct {
+	files   []string // paths of mapped files, without the mark of deleted ones
+	deleted []string
+	memfd   bool
+	rwx     int64
+}
+
+// mappings reads /proc/PID/maps, which takes ptrace rights over the process.
+func (p *process) mappings() (mapFacts, error) {
+	return read(p, &p.maps, func() (mapFacts, error) {
+		facts := mapFacts{files: []string{}, deleted: []string{}}
+		if !p.hasMemory() {
+			return facts, nil
+		}
+		seen := map[string]bool{}
+		err := p.fs.ReadMaps(p.pid, func(m procfs.Map) { facts.add(m, seen) })
+		return facts, err
+	})
+}
+
+func (f *mapFacts) add(m procfs.Map, seen map[string]bool) {
+	if m.IsAnonymous() && strings.HasPrefix(m.Permissions, "rwx") {
+		f.rwx++
+	}
+	if seen[m.Path] || !strings.HasPrefix(m.Path, "/") {
+		return
+	}
+	seen[m.Path] = true
+	name, deleted := procfs.TrimDeleted(m.Path)
+	f.memfd = f.memfd || strings.HasPrefix(name, "/memfd:")
+	if deleted && isFile(name) {
+		f.deleted = append(f.deleted, name)
+	}
+	f.files = append(f.files, name)
+}

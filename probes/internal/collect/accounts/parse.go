@@ -30,9 +30,12 @@ type Shadow struct {
 	Expires    *int64 // days since the epoch
 }
 
+// Shadowed is the Status of a field that only says that the password is kept elsewhere.
+const Shadowed = "shadowed"
+
 // Secret says what kind of thing a password field holds; the field itself is never kept.
 type Secret struct {
-	Status string // shadowed (an "x"), empty, locked, set
+	Status string // Shadowed (an "x" in passwd or group), empty, locked, set
 	Hash   string // md5, sha256, …; "" when there is none or its form is unknown
 }
 
@@ -51,7 +54,7 @@ func classify(field string) Secret {
 	case "":
 		return Secret{Status: "empty"}
 	case "x":
-		return Secret{Status: "shadowed"}
+		return Secret{Status: Shadowed}
 	}
 	hash := strings.TrimLeft(field, "!*")
 	s := Secret{Status: "set", Hash: hashKind(hash)}
@@ -168,8 +171,12 @@ func ParseShadow(text string) (entries []Shadow, malformed int) {
 		for len(f) < 9 {
 			f = append(f, "")
 		}
+		secret := classify(f[1])
+		if secret.Status == Shadowed {
+			secret.Status = "locked" // an "x" here is no hash of anything
+		}
 		entries = append(entries, Shadow{
-			Name: f[0], Secret: classify(f[1]), LastChange: days(f[2]), MaxDays: days(f[4]), Expires: days(f[7]),
+			Name: f[0], Secret: secret, LastChange: days(f[2]), MaxDays: days(f[4]), Expires: days(f[7]),
 		})
 	}
 	return entries, malformed

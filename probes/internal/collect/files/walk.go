@@ -1,0 +1,397 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"syscall"
+
+	"sandfly/probes/internal/collect"
+	"sandfly/probes/internal/collect/content"
+)
+
+// maxDepth bounds the directories held open at once; deeper trees are named in the status.
+const maxDepth = 200
+
+// errNotEntered is the reason of fields of a mount point whose file system may not answer.
+var errNotEntered = fmt.Errorf("file system is not entered: %w", collect.ErrLimit)
+
+func walkCollector() collect.Collector {
+	file, directory := fileSubject(), directorySubject()
+	return collect.Collector{
+		Name: "files", Subjects: []*collect.Subject{file, directory},
+		Run: func(ctx context.Context, env *collect.Env, want map[string]collect.Want, emit collect.Emit, status *collect.Status) error {
+			w := &walker{ctx: ctx, v: newVisit(env), want: want, emit: emit, status: status}
+			return w.run()
+		},
+	}
+}
+
+// rule is one scope of one subject. Each directory of a walk carries the rules that are still of interest in it.
+type rule struct {
+	subject string
+	collect.Scope
+	family []collect.Scope // the scopes that come with it and answer for the same rules
+}
+
+// walker goes through all scopes of both subjects in one pass.
+type walker struct {
+	ctx    context.Context
+	v      *visit
+	want   map[string]collect.Want
+	emit   collect.Emit
+	status *collect.Status
+	depth  int
+	hashes map[string][]string // digests wanted, by subject
+}
+
+// place is a directory that the walk stands in.
+type place struct {
+	path   string // as seen from the root directory
+	real   string // the same with links resolved; differs only below a followed root
+	dir    *content.Dir
+	dev    uint64
+	rules  []rule
+	whole  map[string]bool // subjects of which every entry here is covered
+	counts counts
+}
+
+func (w *walker) run() error {
+	var rules []rule
+	w.hashes = map[string][]string{}
+	for subject, want := range w.want {
+		w.hashes[subject] = wantedHashes(want)
+		scopes := want.Scopes
+		if len(scopes) == 0 {
+			scopes = defaultScopes
+		}
+		for _, s := range scopes {
+			rules = append(rules, rule{subject: subject, Scope: s, family: family(s)})
+		}
+	}
+	for _, root := range roots(rules) {
+		if err := w.root(root, rules); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// family gives the scopes that serve the same rules as s: the defaults stand together, any other stands alone.
+func family(s collect.Scope) []collect.Scope {
+	for _, d := range defaultScopes {
+		if reflect.DeepEqual(s, d) {
+			return defaultScopes
+		}
+	}
+	return []collect.Scope{s}
+}
+
+func roots(rules []rule) []string {
+	var scopes []collect.Scope
+	for _, r := range rules {
+		scopes = append(scopes, r.Scope)
+	}
+	return collect.Roots(scopes)
+}
+
+// root starts a walk at a literal path, which may as well be a file, a link or nothing.
+func (w *walker) root(name string, rules []rule) error {
+	rules = slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return !r.Descends(name) && !r.Covers(name) })
+	n := &node{v: w.v, dir: path.Dir(name), realDir: path.Dir(name), name: path.Base(name)}
+	if name == "/" {
+		n.name = ""
+	}
+	// The parent's own links are resolved, so that the mount table knows the place.
+	if real, err := content.Resolve(w.v.env, n.dir); err == nil {
+		n.realDir = real
+	}
+	outside := &place{path: n.dir, real: n.realDir, rules: rules, whole: map[string]bool{}}
+	if w.isBarred(join(n.realDir, n.name), rules) {
+		return w.lost(rules, fmt.Errorf("%s: %w", name, errNotEntered))
+	}
+	st, err := content.Lstat(w.v.env, name)
+	if err != nil {
+		return w.lost(rules, lookError(err))
+	}
+	n.kind = uint8(st.Type() >> 12)
+	return w.visit(outside, n)
+}
+
+// isBarred tells a path on a file system that is not entered, by the mount table.
+func (w *walker) isBarred(real string, rules []rule) bool {
+	_, kind, ok := w.v.mounts().at(real)
+	return ok && (isKernelType(kind) || isNetworkType(kind) && !slices.ContainsFunc(rules, func(r rule) bool { return r.CrossMounts }))
+}
+
+// visit handles one path: emits it, and before that what lies in it, so that a directory's record knows its counts.
+func (w *walker) visit(at *place, n *node) error {
+	switch {
+	case n.kind == content.TypeDir:
+		if err := w.directory(at, n); err != nil {
+			return err
+		}
+		return w.record("directory", at, n)
+	case n.kind == content.TypeLink:
+		if err := w.link(at, n); err != nil {
+			return err
+		}
+	}
+	return w.record("file", at, n)
+}
+
+// record emits a node for those rules whose scope covers it.
+func (w *walker) record(subject string, at *place, n *node) error {
+	defer n.release()
+	if _, wanted := w.want[subject]; !wanted {
+		return nil
+	}
+	if !at.whole[subject] {
+		name := n.path()
+		if !slices.ContainsFunc(at.rules, func(r rule) bool { return r.subject == subject && r.Covers(name) }) {
+			return nil
+		}
+	}
+	n.hashes = w.hashes[subject]
+	return w.emit(subject, n)
+}
+
+// directory goes into a directory when a rule is interested in what lies in it.
+func (w *walker) directory(at *place, n *node) error {
+	name, real := n.path(), join(n.realDir, n.name)
+	rules := descending(at.rules, name)
+	if kind, isMount := w.v.mounts()[real]; isMount {
+		entered := crossing(rules, name, kind)
+		if len(entered) == 0 && mayHang(kind) {
+			n.blocked = errNotEntered
+		}
+		if err := w.refused(rules, entered, name); err != nil {
+			return err
+		}
+		rules = entered
+	}
+	if len(rules) == 0 {
+		return nil
+	}
+	if w.depth >= maxDepth {
+		return w.lost(rules, fmt.Errorf("%s: deeper than %d: %w", name, maxDepth, collect.ErrLimit))
+	}
+	dir, err := n.openDir()
+	if err != nil {
+		return w.lost(rules, lookError(err))
+	}
+	defer dir.Close()
+	inside := &place{path: name, real: real, dir: dir, rules: rules}
+	if err := w.enter(at, inside); err != nil {
+		return w.lost(rules, err)
+	}
+	if len(inside.rules) == 0 {
+		n.blocked = errNotEntered
+		return nil
+	}
+	complete, err := w.entries(inside)
+	if complete {
+		n.counted = &inside.counts
+	}
+	return err
+}
+
+// refused records the rules that named this very place and may not go into it, since its file system may not answer.
+func (w *walker) refused(before, after []rule, dir string) error {
+	if len(before) == len(after) {
+		return nil
+	}
+	named := slices.DeleteFunc(slices.Clone(before), func(r rule) bool { return !r.names(dir) || r.CrossMounts })
+	return w.lost(named, fmt.Errorf("%s: %w", dir, errNotEntered))
+}
+
+// enter compares devices: a file system that the mount table does not name (mounted meanwhile, or another root
+// directory than the machine's) is recognised by its device and magic.
+func (w *walker) enter(from, into *place) error {
+	st, err := into.dir.Stat()
+	if err != nil {
+		return err
+	}
+	into.dev = st.Dev
+	if from.dir == nil || from.dev != into.dev {
+		magic := fileSystem(into.dir.FD())
+		switch {
+		case isKernelMagic(magic):
+			into.rules = nil
+		case isNetworkMagic(magic):
+			into.rules = slices.DeleteFunc(into.rules, func(r rule) bool { return !r.CrossMounts })
+		case from.dir != nil && magic != magicBtrfs: // a subvolume has its own device and is no mount
+			into.rules = slices.DeleteFunc(into.rules, func(r rule) bool { return !r.CrossMounts && !r.names(into.path) })
+		}
+	}
+	into.whole = wholes(into.rules, into.path)
+	return nil
+}
+
+// entries visits everything in a directory; complete is false when some of it could not be read.
+func (w *walker) entries(at *place) (complete bool, err error) {
+	w.depth++
+	defer func() { w.depth-- }()
+	for {
+		if err := w.ctx.Err(); err != nil {
+			return false, err
+		}
+		batch, err := at.dir.Next()
+		if errors.Is(err, io.EOF) {
+			return true, nil
+		}
+		if err != nil {
+			if isOurs(err) {
+				return false, w.lost(at.rules, fmt.Errorf("%s: %w", at.path, err))
+			}
+			return false, err
+		}
+		for _, e := range batch {
+			if err := w.entry(at, e); err != nil {
+				return false, err
+			}
+		}
+	}
+}
+
+// isOurs tells an error of the file system from one that ends the visit.
+func isOurs(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno)
+}
+
+func (w *walker) entry(at *place, e content.Entry) error {
+	n := &node{v: w.v, parent: at.dir, dir: at.path, realDir: at.real, name: e.Name, kind: e.Type}
+	if n.kind == content.TypeUnknown {
+		st, err := n.stat()
+		if errors.Is(err, collect.ErrGone) {
+			return nil
+		}
+		if err != nil {
+			return w.lost(at.rules, fmt.Errorf("%s: %w", n.path(), err))
+		}
+		n.kind = uint8(st.Type() >> 12)
+	}
+	at.counts.entries++
+	if n.kind == content.TypeDir {
+		at.counts.directories++
+	}
+	return w.visit(at, n)
+}
+
+// link follows a symbolic link that stands where a scope was written out literally (/bin, /lib, /var/run): whoever
+// names it means what lies behind. Only links that root made count, and never one that a wildcard fits.
+func (w *walker) link(at *place, n *node) error {
+	name := n.path()
+	rules := slices.DeleteFunc(slices.Clone(at.rules), func(r rule) bool { return !r.writes(name) || !r.Descends(name) })
+	if len(rules) == 0 {
+		return nil
+	}
+	st, err := n.stat()
+	if err != nil || st.UID != 0 {
+		return nil //nolint:nilerr // the record of the link itself tells
+	}
+	real, err := content.Resolve(w.v.env, name)
+	if err != nil {
+		return nil //nolint:nilerr // a broken link leads to nothing
+	}
+	rules = slices.DeleteFunc(rules, func(r rule) bool {
+		return slices.ContainsFunc(r.family, func(s collect.Scope) bool { return s.Descends(real) })
+	})
+	if len(rules) == 0 || w.isBarred(real, rules) {
+		return nil
+	}
+	return w.behind(name, real, rules)
+}
+
+// behind walks the directory that a followed link leads to, under the link's own path.
+func (w *walker) behind(name, real string, rules []rule) error {
+	dir, err := content.OpenDir(w.v.env, real)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return w.lost(rules, lookError(err))
+	}
+	defer dir.Close()
+	inside := &place{path: name, real: real, dir: dir, rules: rules}
+	if err := w.enter(&place{}, inside); err != nil {
+		return w.lost(rules, err)
+	}
+	_, err = w.entries(inside)
+	return err
+}
+
+// lost records for the subjects concerned that something could not be looked at; what has vanished does not matter.
+func (w *walker) lost(rules []rule, err error) error {
+	if errors.Is(err, collect.ErrGone) {
+		return nil
+	}
+	if !isOurs(err) && !errors.Is(err, collect.ErrLimit) {
+		return err
+	}
+	for _, subject := range []string{"file", "directory"} {
+		if slices.ContainsFunc(rules, func(r rule) bool { return r.subject == subject }) {
+			w.status.Partial(subject, err)
+		}
+	}
+	return nil
+}
+
+// descending keeps the rules that are interested in what lies in a directory.
+func descending(rules []rule, dir string) []rule {
+	keep := true
+	for _, r := range rules {
+		keep = keep && r.Descends(dir)
+	}
+	if keep {
+		return slices.Clone(rules)
+	}
+	return slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return !r.Descends(dir) })
+}
+
+// crossing keeps the rules that go on into a file system mounted at dir.
+func crossing(rules []rule, dir, kind string) []rule {
+	return slices.DeleteFunc(slices.Clone(rules), func(r rule) bool {
+		return isKernelType(kind) || !r.CrossMounts && (isNetworkType(kind) || !r.names(dir))
+	})
+}
+
+// names tells whether the directory is on the way to a pattern of the scope, or fits one: then a local file system
+// mounted there is part of what the rule asks for. Below a pattern it is not.
+func (r rule) names(dir string) bool {
+	return collect.Scope{Paths: r.Paths, Exclude: r.Exclude, MaxDepth: 0}.Descends(dir)
+}
+
+// writes tells whether a path stands in the literal beginning of one of the scope's patterns.
+func (r rule) writes(name string) bool {
+	return slices.ContainsFunc(r.Paths, func(pattern string) bool {
+		base := collect.Base(pattern)
+		return base == name || strings.HasPrefix(base, name+"/")
+	})
+}
+
+// wholes gives the subjects of which every entry directly in dir is covered, so that entries need not be compared one
+// by one: a rule without exclusions that covers dir itself and still has depth left.
+func wholes(rules []rule, dir string) map[string]bool {
+	whole := map[string]bool{}
+	for _, r := range rules {
+		if !whole[r.subject] && len(r.Exclude) == 0 && r.Covers(dir) && r.Covers(join(dir, "\x00\x00")) {
+			whole[r.subject] = true
+		}
+	}
+	return whole
+}
+
+// endOfDir turns the end of a directory into no error.
+func endOfDir(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}

@@ -109,6 +109,8 @@ class Connection(ABC):
     secret: CredentialSecret | None = None
     """The credential that opened the way; its passwords may be asked for again by sudo or su."""
     presented_host_keys: Sequence[HostKeyPin] = ()
+    auth_s: float = 0.0
+    """How long the sign-in took, in seconds."""
     traffic: Traffic
 
     @abstractmethod

@@ -148,6 +148,7 @@ class SshConnection(Connection):
         self.peer = f"{host.secret.username}@{host.hop.name}"
         self.username = host.secret.username
         self.secret = host.secret
+        self.auth_s = sum(signed_in.auth_s for signed_in in chain)
         self.traffic = traffic
         self.presented_host_keys = [_pin_of(self._transport.get_remote_server_key())]
 
@@ -213,6 +214,7 @@ class _SignIn:
     connection: fabric.Connection
     transport: paramiko.Transport
     secret: CredentialSecret
+    auth_s: float
 
 
 def _sign_in(hop: Hop, gateway: fabric.Connection | None, traffic: Traffic) -> _SignIn:
@@ -256,7 +258,7 @@ class _Dial:
             raise ConnectError("connection_lost", f"the connection to {self._hop.words} broke")
         self._wire.is_signed_in = True
         self._transport.set_keepalive(KEEPALIVE_S)
-        return _SignIn(self._hop, connection, self._transport, self._authentication.secret)
+        return _SignIn(self._hop, connection, self._transport, self._authentication.secret, self._authentication.took_s)
 
     def _prepare(self, gateway: fabric.Connection | None) -> fabric.Connection:
         hop, timeout_s = self._hop, self._hop.timeout_s
@@ -354,6 +356,7 @@ class _Authentication:
     keys: list[tuple[CredentialSecret, paramiko.PKey]] = field(init=False)
     secret: CredentialSecret = field(init=False)
     tried: list[str] = field(default_factory=list)
+    took_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.secret = self.secrets[0]
@@ -377,6 +380,11 @@ class _Authentication:
 
     def authenticate(self, transport: paramiko.Transport) -> None:
         """Called by paramiko once the host key is accepted. Raises AuthError, ConnectError."""
+        begun = time.monotonic()
+        self._try_all(transport)
+        self.took_s = time.monotonic() - begun
+
+    def _try_all(self, transport: paramiko.Transport) -> None:
         for secret, key in self.keys:
             attempt = functools.partial(transport.auth_publickey, self.username, key)
             if self._is_in(transport, secret, attempt, f"the key {key.fingerprint}"):

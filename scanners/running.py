@@ -1,0 +1,107 @@
+"""Gives a started probe its plan and reads its report to the end, within time and size."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from scanners.connection import MAX_STDERR_FLOOD_BYTES, RemoteProcess, remaining_s
+from scanners.diagnosis import safe_words
+from scanners.errors import CancelledError, ProbeError, ReportError
+from scanners.launch import Launched
+from scanners.report import Report, ReportReader
+
+POLL_S = 0.5
+# How long a probe whose report is whole may take to end.
+EXIT_GRACE_S = 10.0
+PLAN_REJECTED = 2
+STDERR_TAIL_BYTES = 8 << 10
+
+
+def run_probe(
+    launched: Launched, plan_line: bytes, reader: ReportReader, timeout_s: float, should_stop: Callable[[], bool]
+) -> Report:
+    """Runs to the end of the report; closing the streams on the way out stops a probe that still runs.
+
+    Raises ProbeError, ReportError, CancelledError, ConnectError.
+    """
+    try:
+        return _Run(launched.process, reader, time.monotonic() + timeout_s, should_stop).conduct(launched, plan_line)
+    except TimeoutError:
+        raise ProbeError("probe_timed_out", f"the probe was cut off after {timeout_s:.0f} s") from None
+    finally:
+        launched.process.close()
+
+
+@dataclass
+class _Run:
+    process: RemoteProcess
+    reader: ReportReader
+    deadline: float
+    should_stop: Callable[[], bool]
+    stderr: bytearray = field(default_factory=bytearray)
+    stderr_seen: int = 0
+
+    def conduct(self, launched: Launched, plan_line: bytes) -> Report:
+        # Standard input stays open, as its end tells the probe to stop. If it no longer reads, its status says why.
+        with contextlib.suppress(BrokenPipeError):
+            self.process.write(plan_line, remaining_s(self.deadline))
+        self.reader.feed(launched.stdout)
+        self._hear(launched.stderr)
+        while not self._read():
+            self._check()
+        status = self._wait()
+        if self.reader.is_complete:
+            return self.reader.finish()
+        raise self._explain(status)
+
+    def _read(self) -> bool:
+        chunk = self.process.read(min(POLL_S, remaining_s(self.deadline)))
+        self.reader.feed(chunk.stdout)
+        self._hear(chunk.stderr)
+        return chunk.ended
+
+    def _check(self) -> None:
+        if self.should_stop():
+            raise CancelledError("cancelled", "the scan was cancelled while the probe ran")
+
+    def _hear(self, data: bytes) -> None:
+        self.stderr_seen += len(data)
+        if self.stderr_seen > MAX_STDERR_FLOOD_BYTES:
+            raise ReportError("report_too_large", "the host floods standard error")
+        self.stderr += data
+        del self.stderr[:-STDERR_TAIL_BYTES]
+
+    def _wait(self) -> int | None:
+        try:
+            return self.process.wait(min(EXIT_GRACE_S, remaining_s(self.deadline)))
+        except TimeoutError:
+            if self.reader.is_complete:
+                return None
+            raise
+
+    def _explain(self, status: int | None) -> ProbeError | ReportError:
+        """Why there is no footer."""
+        text = self.stderr.decode("utf-8", "backslashreplace")
+        if status == PLAN_REJECTED:
+            return ProbeError("plan_rejected", f"the probe does not take the plan: {_rejection(text)}")
+        if status is None or status > 128:
+            return ProbeError("probe_killed", "the probe was killed on the host before its report was whole")
+        if status != 0:
+            last = safe_words(text.strip().rsplit("\n", 1)[-1])
+            return ProbeError("probe_crashed", f"the probe ended with status {status}: {last or 'without a word'}")
+        return ReportError("report_truncated", f"the report breaks off after {self.reader.lines} lines")
+
+
+def _rejection(text: str) -> str:
+    for line in reversed(text.strip().split("\n")):
+        try:
+            document = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(document, dict):
+            return safe_words(str(document.get("error", "")), 500)
+    return "no reason given"

@@ -1,0 +1,367 @@
+"""One visit to one host: connect, profile, stage, run, read, clean up and prove it.
+
+The single edge where whatever went wrong becomes stored text: `run_visit` never raises for anything that a host, a
+network or a credential does.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import msgspec
+
+from scanners.connection import Connection
+from scanners.contract import (
+    Cost,
+    CredentialSecret,
+    Failure,
+    HostKeyPin,
+    Limits,
+    Outcome,
+    Phase,
+    Plan,
+    PlanLimits,
+    Profile,
+    ScanJob,
+    ScanReport,
+    Transport,
+    decode_plan,
+    encode,
+)
+from scanners.errors import (
+    CancelledError,
+    CleanupError,
+    ConnectError,
+    ExpiredError,
+    HostKeyError,
+    InternalError,
+    PlatformError,
+    PrivilegeError,
+    ProbeError,
+    ScanError,
+)
+from scanners.launch import Launched, launch, plan_becomes
+from scanners.profile import HostTools, run_profile
+from scanners.report import Report, ReportReader
+from scanners.running import run_probe
+from scanners.staging import Build, Staged, run_removal, run_stage
+from scanners.transport import open_local, open_ssh
+
+log = logging.getLogger(__name__)
+
+# Kept back from the visit's deadline, so that a probe that used all its time is still cleaned up after.
+CLEANUP_S = 15.0
+PROFILE_TIMEOUT_S = 30.0
+STAGE_TIMEOUT_S = 120.0
+# The probe stops itself at its deadline; the command is given this much more before it is cut off.
+RUN_GRACE_S = 15.0
+# The probe's own bound is on what it writes; the last lines come on top.
+REPORT_SLACK_BYTES = 256 << 10
+
+OUTCOMES = {"cancelled": Outcome.CANCELLED, "expired": Outcome.EXPIRED}
+
+
+def find_build(arch: str) -> Build:
+    """The probe for an architecture, built on first use. Raises ProbeError `probe_missing`."""
+    from probes.build import BuildError, ensure  # noqa: PLC0415 - a worker that only refuses never needs the builder
+
+    try:
+        build: Build = ensure(arch)
+    except (BuildError, OSError) as error:
+        raise ProbeError("probe_missing", f"there is no probe for {arch}: {error}") from error
+    return build
+
+
+def run_visit(  # noqa: PLR0913 - one call with everything; all but three by keyword
+    job: ScanJob,
+    plan_bytes: bytes,
+    secrets: Sequence[CredentialSecret],
+    *,
+    jump_secrets: Sequence[CredentialSecret | None] = (),
+    worker: str = "",
+    on_phase: Callable[[Phase], None] = lambda phase: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    get_build: Callable[[str], Build] = find_build,
+) -> ScanReport:
+    """Visits a host and reports; never raises a ScanError.
+
+    `secrets` are the opened credentials, `jump_secrets` those of each jump host in order (None: the host's own).
+    `should_stop` is asked about twice a second while the probe runs and between the steps.
+    """
+    visit = _Visit(job, worker, on_phase, should_stop, get_build)
+    return visit.conduct(plan_bytes, secrets, jump_secrets)
+
+
+def failed_report(job: ScanJob, error: ScanError, worker: str = "") -> ScanReport:
+    """Report of a visit that could not begin."""
+    now = datetime.now(UTC)
+    return ScanReport(
+        scan_id=job.scan_id, attempt=job.attempt, worker=worker, outcome=OUTCOMES.get(error.code, Outcome.FAILED),
+        failure=_failure(error), started_at=now, finished_at=now,
+    )  # fmt: skip
+
+
+def _failure(error: ScanError) -> Failure:
+    return Failure(code=error.code, message=error.message[:4096], retryable=error.retryable)
+
+
+@functools.lru_cache(maxsize=8)
+def prepare_plan(plan_bytes: bytes, limits: Limits) -> tuple[bytes, list[str]]:
+    """The plan as one line with this job's limits, and its rule ids in order. Raises InternalError."""
+    try:
+        plan = decode_plan(plan_bytes)
+    except msgspec.MsgspecError as error:
+        raise InternalError("internal", f"the plan cannot be read: {error}") from error
+    own = PlanLimits(
+        deadline_s=limits.probe_deadline_s, cpu_percent=limits.cpu_percent, nice=limits.nice,
+        memory_bytes=limits.memory_bytes, report_bytes=limits.report_bytes,
+        matches_per_rule=limits.matches_per_rule, value_bytes=limits.value_bytes,
+    )  # fmt: skip
+    line = encode(Plan(limits=own, rules=plan.rules)) + b"\n"
+    return line, [rule.id for rule in plan.rules]
+
+
+@dataclass
+class _Visit:
+    """What is known so far; `report` can be built from it at any moment."""
+
+    job: ScanJob
+    worker: str
+    on_phase: Callable[[Phase], None]
+    should_stop: Callable[[], bool]
+    get_build: Callable[[str], Build]
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: float = field(default_factory=time.monotonic)
+    timings_s: dict[str, float] = field(default_factory=dict)
+    presented: Sequence[HostKeyPin] = ()
+    profile: Profile | None = None
+    build: Build | None = None
+    report: Report | None = None
+    cost: Cost = field(default_factory=Cost)
+    created: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    cleanup: Failure | None = None
+
+    def conduct(
+        self, plan_bytes: bytes, secrets: Sequence[CredentialSecret], jump_secrets: Sequence[CredentialSecret | None]
+    ) -> ScanReport:
+        error: ScanError | None = None
+        try:
+            self._check()
+            plan_line, rule_ids = prepare_plan(plan_bytes, self.job.limits)
+            with self._connection(secrets, jump_secrets) as connection:
+                self._work(connection, plan_line, ReportReader(rule_ids, self._report_bound()))
+        except ScanError as raised:
+            error = self._at_deadline(raised)
+            log.info("visit failed: %s: %s", error.code, error.message)
+        except Exception as raised:  # the edge: a fault of ours must not take the worker down
+            log.exception("visit failed by a fault of this program")
+            error = InternalError("internal", f"a fault of this program: {type(raised).__name__}")
+        return self._finish(error)
+
+    # --- time ---
+
+    @property
+    def deadline(self) -> float:
+        """Monotonic instant by which everything but the clean-up is over."""
+        whole = self.job.limits.visit_deadline_s
+        return self.started + whole - min(CLEANUP_S, whole / 4)
+
+    def _left_s(self, most_s: float) -> float:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise ExpiredError("visit_deadline", f"the visit took longer than {self.job.limits.visit_deadline_s} s")
+        return min(left, most_s)
+
+    def _check(self) -> None:
+        if datetime.now(UTC) >= self.job.expires_at:
+            raise ExpiredError("expired", "the scan was not started before its expiry")
+        if self.should_stop():
+            raise CancelledError("cancelled", "the scan was cancelled")
+        self._left_s(0)
+
+    def _at_deadline(self, error: ScanError) -> ScanError:
+        """A step that ran out of time because the whole visit did says so."""
+        if isinstance(error, ConnectError) and error.code == "timeout" and time.monotonic() >= self.deadline:
+            whole = self.job.limits.visit_deadline_s
+            return ExpiredError("visit_deadline", f"the visit took longer than {whole} s: {error.message}")
+        return error
+
+    @contextmanager
+    def _step(self, name: str, phase: Phase) -> Iterator[None]:
+        self._check()
+        self.on_phase(phase)
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.timings_s[name] = self.timings_s.get(name, 0.0) + time.monotonic() - begun
+
+    # --- steps ---
+
+    @contextmanager
+    def _connection(
+        self, secrets: Sequence[CredentialSecret], jump_secrets: Sequence[CredentialSecret | None]
+    ) -> Iterator[Connection]:
+        connection = self._connect(secrets, jump_secrets)
+        self.presented = connection.presented_host_keys
+        try:
+            yield connection
+        finally:
+            if self.created:
+                self._clean_up(connection, lambda: self._open(secrets, jump_secrets, CLEANUP_S))
+            connection.close()
+            self._add_traffic(connection)
+
+    def _connect(
+        self, secrets: Sequence[CredentialSecret], jump_secrets: Sequence[CredentialSecret | None]
+    ) -> Connection:
+        with self._step("connect", Phase.CONNECTING):
+            try:
+                connection = self._open(secrets, jump_secrets, self._left_s(self.job.limits.connect_timeout_s))
+            except HostKeyError as error:
+                if error.presented:
+                    key_type, public_key = error.presented
+                    self.presented = [HostKeyPin(key_type=key_type, public_key=public_key)]
+                raise
+        self.timings_s["auth"] = connection.auth_s
+        self.timings_s["connect"] -= connection.auth_s
+        return connection
+
+    def _open(
+        self,
+        secrets: Sequence[CredentialSecret],
+        jump_secrets: Sequence[CredentialSecret | None],
+        timeout_s: float,
+    ) -> Connection:
+        if self.job.host.transport is Transport.LOCAL:
+            return open_local(secrets[0] if secrets else None)
+        limits = msgspec.structs.replace(self.job.limits, connect_timeout_s=max(1, int(timeout_s)))
+        return open_ssh(
+            self.job.host,
+            secrets,
+            limits,
+            allow_new_host_key=self.job.allow_new_host_key,
+            jump_secrets=jump_secrets,
+        )
+
+    def _work(self, connection: Connection, plan_line: bytes, reader: ReportReader) -> None:
+        with self._step("profile", Phase.PROFILING):
+            self.profile, tools = run_profile(connection, self._left_s(PROFILE_TIMEOUT_S))
+            self.build = self._find_build(self.profile)
+        launched = self._start(connection, self.profile, self.build, tools)
+        with self._step("run", Phase.RUNNING):
+            limit_s = self._left_s(self.job.limits.probe_deadline_s + RUN_GRACE_S)
+            self.report = run_probe(launched, plan_line, reader, limit_s, self.should_stop)
+        self._learn_from(self.report)
+
+    def _find_build(self, profile: Profile) -> Build:
+        if not profile.arch:
+            machine = profile.machine or "an unknown machine"
+            raise PlatformError("unsupported_arch", f"the host is {machine}, for which there is no probe")
+        return self.get_build(profile.arch)
+
+    def _start(self, connection: Connection, profile: Profile, build: Build, tools: HostTools) -> Launched:
+        """Stages and starts; a directory that turns out not to run programs is left for the next one."""
+        directories = list(tools.directories)
+        while True:
+            with self._step("stage", Phase.STAGING):
+                limit_s = self._left_s(STAGE_TIMEOUT_S)
+                staged = run_stage(connection, build, tools, directories, profile.uid or 0, limit_s)
+                self.created += [staged.directory]
+                self.removed += staged.stale
+            try:
+                return self._become(connection, staged, profile, tools)
+            except ProbeError as error:
+                parent = staged.directory.rpartition("/")[0]
+                directories = directories[directories.index(parent) + 1 :]
+                if error.code != "no_exec_dir" or not directories:
+                    raise
+
+    def _become(self, connection: Connection, staged: Staged, profile: Profile, tools: HostTools) -> Launched:
+        secret = connection.secret
+        with self._step("start", Phase.STAGING):
+            for become in plan_becomes(profile, tools, secret):
+                try:
+                    launched = launch(connection, staged, become, secret, self._left_s(STAGE_TIMEOUT_S))
+                except PrivilegeError as error:
+                    # Degraded: rules that need root say so themselves, one by one.
+                    log.info("%s", error.message)
+                    continue
+                self.profile = msgspec.structs.replace(profile, become=become)
+                return launched
+        raise ProbeError("probe_crashed", "the probe could be started in no way")
+
+    def _learn_from(self, report: Report) -> None:
+        footer = report.footer
+        self.cost = Cost(
+            probe_wall_s=footer.wall_s, probe_cpu_s=footer.cpu_s, probe_paused_s=footer.paused_s,
+            probe_max_rss_bytes=footer.max_rss_bytes,
+        )  # fmt: skip
+        if self.profile is not None:
+            self.profile = msgspec.structs.replace(self.profile, is_root=report.header.uid == 0)
+
+    def _clean_up(self, connection: Connection, reopen: Callable[[], Connection]) -> None:
+        """Removes and proves; over a new connection when the old one broke. Its failure stands beside the result."""
+        self.on_phase(Phase.CLEANING)
+        begun = time.monotonic()
+        try:
+            try:
+                self.removed += run_removal(connection, self.created, CLEANUP_S)
+            except ConnectError:
+                again = reopen()
+                try:
+                    self.removed += run_removal(again, self.created, CLEANUP_S)
+                finally:
+                    again.close()
+                    self._add_traffic(again)
+        except CleanupError as error:
+            self.cleanup = _failure(error)
+        except ScanError as error:
+            places = ", ".join(self.created)
+            unverified = CleanupError(
+                "cleanup_unverified", f"nobody could look whether {places} is gone: {error.message}"
+            )
+            self.cleanup = _failure(unverified)
+        self.timings_s["cleanup"] = time.monotonic() - begun
+
+    def _add_traffic(self, connection: Connection) -> None:
+        traffic = connection.traffic
+        self.cost = msgspec.structs.replace(
+            self.cost,
+            uploaded_bytes=self.cost.uploaded_bytes + traffic.sent_bytes,
+            downloaded_bytes=self.cost.downloaded_bytes + traffic.received_bytes,
+        )
+
+    def _report_bound(self) -> int:
+        return self.job.limits.report_bytes + REPORT_SLACK_BYTES
+
+    def _finish(self, error: ScanError | None) -> ScanReport:
+        self.timings_s["total"] = time.monotonic() - self.started
+        whole = self.report
+        return ScanReport(
+            scan_id=self.job.scan_id,
+            attempt=self.job.attempt,
+            worker=self.worker,
+            outcome=OUTCOMES.get(error.code, Outcome.FAILED) if error else Outcome.DONE,
+            failure=_failure(error) if error else None,
+            started_at=self.started_at,
+            finished_at=datetime.now(UTC),
+            profile=self.profile,
+            presented_host_keys=list(self.presented),
+            probe_digest=self.build.sha256 if self.build else "",
+            matches=whole.matches if whole else [],
+            rules=whole.rules if whole else [],
+            collectors=whole.collectors if whole else [],
+            timings_s={name: round(seconds, 4) for name, seconds in self.timings_s.items()},
+            cost=self.cost,
+            created=self.created,
+            removed=self.removed,
+            cleanup=self.cleanup,
+        )

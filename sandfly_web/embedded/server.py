@@ -80,6 +80,17 @@ def end_process(process: subprocess.Popen[bytes], stop_signal: int) -> None:
         process.wait(KILL_TIMEOUT_S)
 
 
+def end_session(process: subprocess.Popen[bytes]) -> None:
+    """End a process that has nothing to save together with its children."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(KILL_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(KILL_TIMEOUT_S)
+
+
 def open_log(path: Path) -> int:
     """A 0600 log file to append to; past LOG_BYTES the old one is kept as `<name>.1`."""
     if path.exists() and path.stat().st_size > LOG_BYTES:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shlex
+import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -56,6 +57,7 @@ class CountedSocket:
     def __init__(self, sock: Any, traffic: Traffic) -> None:
         self._sock = sock
         self._traffic = traffic
+        self._is_tcp = isinstance(sock, socket.socket)
         self.received_bytes = 0
         self.is_signed_in = False
 
@@ -68,6 +70,10 @@ class CountedSocket:
         data: bytes = self._sock.recv(size)
         self.received_bytes += len(data)
         self._traffic.received_bytes += len(data)
+        if self._is_tcp:
+            # sshd holds small packets back until the last one is acknowledged, which the kernel puts off by 40 ms: the
+            # option lasts only for one acknowledgement.
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         if not self.is_signed_in and self.received_bytes > MAX_HANDSHAKE_BYTES:
             raise EOFError("too much before the sign-in")
         return data

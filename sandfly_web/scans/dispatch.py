@@ -1,0 +1,253 @@
+"""Keeps the zone queues short and full: what is due becomes scans, what waits is sent, what fell silent is taken back.
+
+`dispatch_due` is one tick. Any number of beats may run it at once: rows change only under a lock or a condition.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from sandfly_web.broker import redis_client
+from sandfly_web.celery import app
+from sandfly_web.inventory.models import Zone
+from sandfly_web.scans import heartbeats
+from sandfly_web.scans.claims import claim_due
+from sandfly_web.scans.jobs import JobError, build_job, load_jumps, scans_for_jobs
+from sandfly_web.scans.models import Plan, Scan
+from sandfly_web.scans.services import CANCEL_MARK_S
+from scanners.contract import SCAN_TASK, ScanJob, cancel_key, plan_key, zone_queue
+
+if TYPE_CHECKING:
+    import random
+    from uuid import UUID
+
+    from redis import Redis
+
+log = logging.getLogger(__name__)
+
+# Plans outlive the scans that name them by this much, for retries and late workers.
+PLAN_MARGIN_S = 3600
+# Any number that nobody else uses as an advisory lock.
+FOLLOW_LOCK = 0x5AFD_F117
+BROKER_ERRORS = (RedisError, KombuError, OSError)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one tick did, in scans."""
+
+    claimed: int = 0
+    sent: int = 0
+    heard: int = 0
+    taken_back: int = 0
+    ended: int = 0
+
+
+def dispatch_due(now: datetime, rng: random.Random) -> Tick:
+    """One tick. While the broker is away rows stay as they are, one line is logged, and the next tick goes on."""
+    try:
+        with redis_client() as redis:
+            redis.ping()
+            heard, taken_back, ended = _follow(redis, now)
+            claimed = claim_due(now, rng)
+            sent = _send_waiting(redis, now)
+    except BROKER_ERRORS as error:
+        log.warning("the broker is away, nothing is dispatched until it is back: %s", error)
+        return Tick()
+    return Tick(claimed, sent, heard, taken_back, ended)
+
+
+def _follow(redis: Redis, now: datetime) -> tuple[int, int, int]:
+    """Heartbeats, silence, expiry and cancelling, by one dispatcher at a time: bulk updates of the same rows by two
+    would wait for each other crosswise.
+    """
+    with transaction.atomic():
+        if not _take_lock(FOLLOW_LOCK):
+            return 0, 0, 0
+        heard = heartbeats.follow_running(redis, now)
+        taken_back = heartbeats.recover_silent(redis, now) + heartbeats.resend_lost(redis, now)
+        ended = _expire(redis, now) + _cancel(redis, now)
+    return heard, taken_back, ended
+
+
+def _take_lock(number: int) -> bool:
+    """A lock of PostgreSQL's until the transaction ends; false when somebody else holds it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+        return bool(cursor.fetchone()[0])
+
+
+def _expire(redis: Redis, now: datetime) -> int:
+    """End what waited too long; running scans get the time for their report to arrive."""
+    late = Q(status=Scan.Status.QUEUED, expires_at__lte=now)
+    if not heartbeats.has_reports_waiting(redis):
+        grace = timedelta(seconds=settings.SCAN_SILENCE_S)
+        late |= Q(status=Scan.Status.RUNNING, expires_at__lte=now - grace)
+    return _end(redis, Scan.objects.filter(late), Scan.Status.EXPIRED, now, "no worker finished it before it expired")
+
+
+def _cancel(redis: Redis, now: datetime) -> int:
+    """End what is to be cancelled and no worker began; remind the workers of the others."""
+    wanted = Scan.objects.filter(cancel_requested_at__isnull=False, status__in=Scan.UNFINISHED)
+    _mark_cancelled(redis, list(wanted.filter(status=Scan.Status.RUNNING).values_list("pk", flat=True)))
+    return _end(redis, wanted.filter(status=Scan.Status.QUEUED), Scan.Status.CANCELLED, now, "")
+
+
+def _end(redis: Redis, scans: QuerySet[Scan], status: str, now: datetime, message: str) -> int:
+    """Settle the scans; workers that hold one of them stop, and their reports are dropped."""
+    rows = list(scans.values_list("pk", "dispatched_at"))
+    _mark_cancelled(redis, [pk for pk, dispatched_at in rows if dispatched_at is not None])
+    if not rows:
+        return 0
+    changes = {"status": status, "error_code": status, "error_message": message, "finished_at": now}
+    return scans.filter(pk__in=[pk for pk, _ in rows]).update(**changes)
+
+
+def _mark_cancelled(redis: Redis, scan_ids: list[UUID]) -> None:
+    if not scan_ids:
+        return
+    with redis.pipeline(transaction=False) as pipe:
+        for scan_id in scan_ids:
+            pipe.set(cancel_key(str(scan_id)), "1", ex=CANCEL_MARK_S)
+        pipe.execute()
+
+
+def _send_waiting(redis: Redis, now: datetime) -> int:
+    """Fill every zone's queue up to ZONE_QUEUE_LENGTH."""
+    zones = Zone.objects.filter(Exists(_waiting(now).filter(host__zone=OuterRef("pk"))))
+    return sum(_send_zone(redis, zone_id, now) for zone_id in zones.values_list("pk", flat=True))
+
+
+def _waiting(now: datetime) -> QuerySet[Scan]:
+    return Scan.objects.filter(
+        Q(not_before__isnull=True) | Q(not_before__lte=now),
+        status=Scan.Status.QUEUED,
+        dispatched_at__isnull=True,
+        cancel_requested_at__isnull=True,
+        expires_at__gt=now,
+    )
+
+
+def _next_in_line(zone_id: int, now: datetime) -> QuerySet[Scan]:
+    """Waiting scans of a zone by priority and age: of each host the first, and none while one is in flight."""
+    in_flight = Scan.objects.filter(host=OuterRef("host"), status__in=Scan.UNFINISHED, dispatched_at__isnull=False)
+    same_age = Q(created_at=OuterRef("created_at"), pk__lt=OuterRef("pk"))
+    older = Q(priority=OuterRef("priority")) & (Q(created_at__lt=OuterRef("created_at")) | same_age)
+    before = _waiting(now).filter(Q(priority__gt=OuterRef("priority")) | older, host=OuterRef("host"))
+    return (
+        _waiting(now)
+        .filter(~Exists(in_flight), ~Exists(before), host__zone=zone_id)
+        .order_by("-priority", "created_at", "pk")
+    )
+
+
+@dataclass(frozen=True)
+class _Keep:
+    """A plan and until when some scan in flight needs it."""
+
+    digest: str
+    body: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class _Outgoing:
+    """Messages of one zone that go out once their rows are committed."""
+
+    queue: str
+    jobs: list[ScanJob]
+    plans: list[_Keep]
+    sent_at: datetime
+
+
+def _send_zone(redis: Redis, zone_id: int, now: datetime) -> int:
+    """Claim and send one zone's scans. The number of queries does not depend on how many there are."""
+    with transaction.atomic():
+        # The lock keeps two dispatchers from filling the same room, or sending two scans of one host.
+        zone = Zone.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=zone_id).first()
+        if zone is None:
+            return 0
+        in_flight = Scan.objects.filter(
+            host__zone=zone_id, status__in=Scan.UNFINISHED, dispatched_at__isnull=False
+        ).count()
+        room = settings.ZONE_QUEUE_LENGTH - in_flight
+        if room <= 0:
+            return 0
+        claimed = _next_in_line(zone_id, now).select_for_update(skip_locked=True, of=("self",), no_key=True)
+        scans = list(scans_for_jobs(claimed)[:room])
+        jobs = _build_jobs(scans, zone_id, now)
+        Scan.objects.filter(pk__in=[job.scan_id for job in jobs]).update(dispatched_at=now, heartbeat_at=None)
+        outgoing = _Outgoing(zone_queue(zone.name), jobs, _plans_of(jobs), now)
+        transaction.on_commit(lambda: _publish(redis, outgoing))
+    return len(jobs)
+
+
+def _plans_of(jobs: list[ScanJob]) -> list[_Keep]:
+    """The plans of the jobs, with the last expiry among all scans in flight that share them."""
+    digests = {job.plan_digest for job in jobs}
+    in_flight = Scan.objects.filter(plan__in=digests, status__in=Scan.UNFINISHED, dispatched_at__isnull=False)
+    last = dict(in_flight.order_by().values("plan").annotate(last=Max("expires_at")).values_list("plan", "last"))
+    bodies = Plan.objects.filter(pk__in=digests).values_list("pk", "body")
+    return [_Keep(digest, body, last[digest]) for digest, body in bodies]
+
+
+def _build_jobs(scans: list[Scan], zone_id: int, now: datetime) -> list[ScanJob]:
+    """The messages; scans that no worker could do fail here, with the reason."""
+    jumps = load_jumps(zone_id)
+    jobs, failed = [], []
+    for scan in scans:
+        try:
+            jobs.append(build_job(scan, jumps))
+        except JobError as error:
+            scan.status, scan.finished_at = Scan.Status.FAILED, now
+            scan.error_code, scan.error_message = error.code, error.message
+            failed.append(scan)
+    if failed:
+        Scan.objects.bulk_update(failed, ["status", "finished_at", "error_code", "error_message"])
+    return jobs
+
+
+def _publish(redis: Redis, outgoing: _Outgoing) -> None:
+    """Plans first, then the messages. What could not be sent waits again; what is lost later `resend_lost` finds."""
+    unsent = {job.scan_id for job in outgoing.jobs}
+    try:
+        _put_plans(redis, outgoing)
+        with app.producer_or_acquire() as producer:
+            for job in outgoing.jobs:
+                _send(job, outgoing.queue, producer)
+                unsent.discard(job.scan_id)
+    except BROKER_ERRORS as error:
+        log.warning("the broker went away, %d scans wait again: %s", len(unsent), error)
+        mine = Scan.objects.filter(pk__in=unsent, status=Scan.Status.QUEUED, dispatched_at=outgoing.sent_at)
+        mine.update(dispatched_at=None)
+
+
+def _put_plans(redis: Redis, outgoing: _Outgoing) -> None:
+    with redis.pipeline(transaction=False) as pipe:
+        for plan in outgoing.plans:
+            left_s = int((plan.expires_at - outgoing.sent_at).total_seconds())
+            pipe.set(plan_key(plan.digest), plan.body, ex=left_s + PLAN_MARGIN_S)
+        pipe.execute()
+
+
+def _send(job: ScanJob, queue: str, producer: Any) -> None:
+    app.send_task(
+        SCAN_TASK,
+        args=[msgspec.to_builtins(job)],
+        task_id=f"{job.scan_id}.{job.attempt}",
+        queue=queue,
+        expires=job.expires_at,
+        producer=producer,
+        ignore_result=True,
+        retry=False,
+    )

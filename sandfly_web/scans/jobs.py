@@ -1,0 +1,95 @@
+"""Makes the message for the workers from a scan's rows, fetched with `scans_for_jobs` and `load_jumps`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.db.models import Prefetch, QuerySet
+
+from sandfly_web.inventory.hostkeys import parse_host_keys
+from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost
+from sandfly_web.scans.models import Scan
+from scanners.contract import HostEndpoint, HostKeyPin, JumpEndpoint, ScanJob, SealedCredential, Transport
+
+MAX_JUMPS = 8
+
+
+class JobError(Exception):
+    """A scan that no worker could do; `code` is one of those in `scanners.errors`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def scans_for_jobs(scans: QuerySet[Scan]) -> QuerySet[Scan]:
+    """With everything `build_job` looks at, in two queries."""
+    pinned = HostKey.objects.filter(status=HostKey.Status.PINNED).order_by("key_type", "pk")
+    return scans.select_related("host__zone", "host__credential").prefetch_related(
+        Prefetch("host__host_keys", queryset=pinned, to_attr="pinned_keys")
+    )
+
+
+def load_jumps(zone_id: int) -> dict[int, JumpHost]:
+    """All jump hosts of a zone by id."""
+    return {jump.pk: jump for jump in JumpHost.objects.filter(zone=zone_id).select_related("credential")}
+
+
+def build_job(scan: Scan, jumps: Mapping[int, JumpHost]) -> ScanJob:
+    """The visit as the worker gets it. Raises JobError when host, jump hosts or credential do not fit together."""
+    host = scan.host
+    return ScanJob(
+        scan_id=str(scan.pk),
+        attempt=scan.attempt,
+        zone=host.zone.name,
+        host=_endpoint(host, jumps),
+        credentials=[] if host.transport == Host.Transport.LOCAL else [_sealed(host.credential, host.zone_id)],
+        plan_digest=scan.plan_id,
+        expires_at=scan.expires_at,
+        allow_new_host_key=host.accept_new_host_key,
+    )
+
+
+def _endpoint(host: Host, jumps: Mapping[int, JumpHost]) -> HostEndpoint:
+    if host.transport == Host.Transport.LOCAL:
+        return HostEndpoint(transport=Transport.LOCAL, address=host.address)
+    keys: list[HostKey] = getattr(host, "pinned_keys")  # noqa: B009 - set by `scans_for_jobs`
+    return HostEndpoint(
+        address=host.address,
+        port=host.port,
+        host_keys=[HostKeyPin(key_type=key.key_type, public_key=key.public_key) for key in keys],
+        jumps=_jump_chain(host, jumps),
+    )
+
+
+def _jump_chain(host: Host, jumps: Mapping[int, JumpHost]) -> list[JumpEndpoint]:
+    """The way to the host, first hop first."""
+    chain: list[JumpHost] = []
+    next_id = host.jump_host_id
+    while next_id is not None:
+        if next_id not in jumps:
+            raise JobError("jump_failed", "a jump host on the way belongs to another zone")
+        if len(chain) == MAX_JUMPS:
+            raise JobError("jump_failed", f"more than {MAX_JUMPS} jump hosts in a row, or a loop of them")
+        chain.append(jumps[next_id])
+        next_id = chain[-1].via_id
+    return [_jump(jump) for jump in reversed(chain)]
+
+
+def _jump(jump: JumpHost) -> JumpEndpoint:
+    try:
+        pins = parse_host_keys(jump.host_keys)
+    except ValueError as error:
+        raise JobError("jump_failed", f"host keys of jump host {jump}: {error}") from None
+    credential = _sealed(jump.credential, jump.zone_id)
+    return JumpEndpoint(address=jump.address, port=jump.port, host_keys=pins, credential=credential)
+
+
+def _sealed(credential: Credential | None, zone_id: int) -> SealedCredential:
+    if credential is None:
+        raise JobError("credential_missing", "the host has no credential")
+    if credential.zone_id != zone_id:
+        # Sealed to another zone's key: no worker of this one can open it.
+        raise JobError("credential_unsealable", f"credential {credential} belongs to another zone")
+    return SealedCredential(sealed=credential.sealed)

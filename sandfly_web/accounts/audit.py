@@ -40,7 +40,7 @@ AUDITED: dict[str, dict[str, Any]] = {
         "m2m_fields": {"tags"},
     },
     "inventory.HostKey": {"exclude_fields": ["last_seen_at"]},
-    "rules.Rule": {"exclude_fields": ["source", "updated_at"]},
+    "rules.Rule": {"exclude_fields": ["source", "plan_rule", "updated_at"]},
     "scans.Schedule": {"m2m_fields": {"host_tags"}},
     "findings.Finding": {"include_fields": ["status", "assignee", "close_reason"]},
 }

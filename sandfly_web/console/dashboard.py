@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Case, Count, F, IntegerField, Q, Sum, Value, When
+from django.db.models import Count, F, Q
 from django.db.models.functions import TruncDate
 from django.urls import reverse
 from django.utils import timezone
 
+from sandfly_web.console.risk import risk
 from sandfly_web.findings.models import Finding
 from sandfly_web.inventory.models import Host
 from sandfly_web.rules.models import Severity
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 CHART_DAYS = 14
 TABLE_ROWS = 8
 HOST_ROWS = 6
-# Each step up weighs clearly more than a handful of the step below.
-RISK_WEIGHTS = {"informational": 0, "low": 1, "medium": 5, "high": 20, "critical": 60}
 UNHEALTHY = ("offline", "auth_failed", "key_changed", "unsupported")
 
 
@@ -65,7 +64,6 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
         context |= finding_part(context["now"])
     if can("scans.view_scan"):
         context |= scan_part(context["now"])
-    context["can_add_host"] = can("inventory.add_host")
     return context
 
 
@@ -73,6 +71,7 @@ def finding_part(now: datetime) -> dict[str, Any]:
     unresolved = Finding.objects.filter(status__in=Finding.UNRESOLVED)
     counts = dict(unresolved.order_by().values_list("level").annotate(Count("pk")))
     listing = reverse("admin:findings_finding_changelist")
+    bars = chart(now)
     recent = unresolved.select_related("host").defer("evidence", "identity", "explanation")
     return {
         "severities": [
@@ -83,7 +82,8 @@ def finding_part(now: datetime) -> dict[str, Any]:
         "worst": recent.order_by("-level_rank", "-last_seen_at", "id")[:TABLE_ROWS],
         "newest": recent.order_by("-first_seen_at", "id")[:TABLE_ROWS],
         "risky_hosts": risky_hosts(unresolved),
-        "chart": chart(now),
+        "chart": bars,
+        "chart_most": max(bar.count for bar in bars),
         "chart_width": CHART_DAYS * BAR_STEP,
         "chart_height": CHART_HEIGHT,
     }
@@ -91,16 +91,11 @@ def finding_part(now: datetime) -> dict[str, Any]:
 
 def risky_hosts(unresolved: QuerySet[Finding]) -> list[dict[str, Any]]:
     """Hosts by the sum of their unresolved findings' weights."""
-    weight = Case(
-        *(When(level=level, then=Value(points)) for level, points in RISK_WEIGHTS.items()),
-        default=Value(0),
-        output_field=IntegerField(),
-    )
     ranked = (
         unresolved.order_by()
         .values("host_id", name=F("host__name"))
         .annotate(
-            risk=Sum(weight),
+            risk=risk(),
             critical=Count("pk", filter=Q(level=Severity.CRITICAL)),
             high=Count("pk", filter=Q(level=Severity.HIGH)),
             total=Count("pk"),
@@ -154,8 +149,6 @@ def host_part() -> dict[str, Any]:
         ],
         "troubled_hosts": troubled.only("name", "state", "state_reason", "last_seen_at", "created_at")[:HOST_ROWS],
         "troubled_count": sum(count for state, count in counts.items() if state in {*UNHEALTHY, Host.State.NEW}),
-        "has_credentials_url": reverse("admin:inventory_credential_add"),
-        "add_host_url": reverse("admin:inventory_host_add"),
     }
 
 

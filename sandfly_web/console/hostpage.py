@@ -1,0 +1,83 @@
+"""What the page of one host shows: a fixed number of queries however much is known of it."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Count, F, Window
+from django.db.models.functions import RowNumber
+
+from sandfly_web.console.evidence import as_text, label
+from sandfly_web.console.risk import risk
+from sandfly_web.console.scanpage import cost_facts
+from sandfly_web.findings.models import Finding, Record
+from sandfly_web.inventory.models import Host, HostKey
+from sandfly_web.scans.models import Scan
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractUser
+
+LISTED_FINDINGS = 25
+LISTED_SCANS = 10
+LISTED_RECORDS = 25
+PROFILE_FIELDS = ("hostname", "os_name", "kernel", "architecture", "machine_id")
+
+
+def host_context(host: Host, user: AbstractUser) -> dict[str, Any]:
+    """Parts that the user may not see are empty."""
+    context: dict[str, Any] = {
+        "thing": host,
+        "profile": [{"label": label(name), "value": getattr(host, name)} for name in PROFILE_FIELDS],
+        "keys": list(host.host_keys.all()),
+        "tags": list(host.tags.all()),
+        "can_scan": user.has_perm("scans.add_scan"),
+        "can_edit": user.has_perm("inventory.change_host"),
+        "can_accept_key": user.has_perm("inventory.change_hostkey"),
+    }
+    context["waiting_keys"] = [key for key in context["keys"] if key.status == HostKey.Status.REJECTED]
+    if user.has_perm("findings.view_finding"):
+        context |= findings_of(host)
+    if user.has_perm("scans.view_scan"):
+        context |= scans_of(host)
+    if user.has_perm("findings.view_record"):
+        context["subjects"] = records_of(host)
+    return context
+
+
+def findings_of(host: Host) -> dict[str, Any]:
+    unresolved = Finding.objects.filter(host=host, status__in=Finding.UNRESOLVED)
+    totals = unresolved.order_by().aggregate(risk=risk(), count=Count("pk"))
+    listed = unresolved.order_by("-level_rank", "-last_seen_at", "id").defer("evidence", "identity", "explanation")
+    return {"risk": totals["risk"] or 0, "finding_count": totals["count"], "findings": listed[:LISTED_FINDINGS]}
+
+
+def scans_of(host: Host) -> dict[str, Any]:
+    recent = list(
+        Scan.objects.filter(host=host).order_by("-created_at").defer("collectors", "created_paths")[:LISTED_SCANS]
+    )
+    return {
+        "scans": [{"scan": scan, "cost": cost_facts(scan)} for scan in recent],
+        "is_scanning": any(scan.status in Scan.UNFINISHED for scan in recent),
+    }
+
+
+def records_of(host: Host) -> list[dict[str, Any]]:
+    """Current records by subject, the first few of each."""
+    current = Record.objects.filter(host=host, is_current=True).order_by()
+    counts = dict(current.values_list("subject").annotate(Count("pk")))
+    numbered = current.annotate(place=Window(RowNumber(), partition_by=F("subject"), order_by=F("id")))
+    listed = numbered.filter(place__lte=LISTED_RECORDS).order_by("subject", "id").defer("data")
+    return [
+        {"name": subject, "count": counts.get(subject, 0), **record_table(list(records))}
+        for subject, records in groupby(listed, key=lambda record: record.subject)
+    ]
+
+
+def record_table(records: list[Record]) -> dict[str, Any]:
+    """Columns are the identity fields that any of the records has."""
+    columns = list(dict.fromkeys(name for record in records for name in record.identity))
+    lines = [
+        {"record": record, "cells": [as_text(record.identity.get(name) or "") for name in columns]} for record in records
+    ]
+    return {"columns": [label(name) for name in columns], "lines": lines}

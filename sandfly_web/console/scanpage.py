@@ -1,0 +1,104 @@
+"""What the page of one scan shows. Pure but for the rule outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sandfly_web.console.evidence import readable_size
+
+if TYPE_CHECKING:
+    from sandfly_web.scans.models import Scan
+
+# What each step of a visit is called, in its order; the tones repeat along the bar.
+PHASES = {
+    "connect": "Sign in",
+    "profile": "Learn what it is",
+    "stage": "Upload the probe",
+    "run": "Run the rules",
+    "cleanup": "Clean up",
+}
+TONES = ("sf-low", "sf-accent", "sf-medium", "sf-good", "sf-info")
+BAR_WIDTH = 100.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stretch of the bar; `x` and `width` are in percent."""
+
+    label: str
+    seconds: float
+    x: float
+    width: float
+    tone: str
+
+
+def steps(timings_s: dict[str, Any]) -> list[Step]:
+    """The known phases first, then whatever else was timed, in its order."""
+    timed = {name: value for name, value in timings_s.items() if is_time(value) and name != "total"}
+    names = [name for name in PHASES if name in timed] + [name for name in timed if name not in PHASES]
+    total = sum(timed.values()) or 1
+    result, x = [], 0.0
+    for place, name in enumerate(names):
+        width = BAR_WIDTH * timed[name] / total
+        words = PHASES.get(name, name.replace("_", " ").capitalize())
+        result.append(Step(words, timed[name], round(x, 2), round(width, 2), TONES[place % len(TONES)]))
+        x += width
+    return result
+
+
+def is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+@dataclass(frozen=True)
+class CostFacts:
+    """What a visit cost the host and the wire; "" where it is not known."""
+
+    cpu: str
+    wall: str
+    memory: str
+    paused: str
+    uploaded: str
+    downloaded: str
+
+
+def cost_facts(scan: Scan) -> CostFacts:
+    cost = scan.cost
+
+    def read(name: str) -> float | None:
+        value = cost.get(name)
+        return float(value) if is_time(value) else None
+
+    return CostFacts(
+        cpu=seconds(read("probe_cpu_s")),
+        wall=seconds(read("probe_wall_s")),
+        memory=size(read("probe_max_rss_bytes")),
+        paused=seconds(read("probe_paused_s")),
+        uploaded=size(read("uploaded_bytes")),
+        downloaded=size(read("downloaded_bytes")),
+    )
+
+
+def seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f} s"
+
+
+def size(value: float | None) -> str:
+    return "" if value is None else readable_size(value)
+
+
+def scan_context(scan: Scan) -> dict[str, Any]:
+    """Rule outcomes that are not a pass, alerts first; what is left behind, if anything."""
+    outcomes = list(scan.rule_outcomes.select_related("rule").defer("rule__source").order_by("state", "rule__name"))
+    leftovers = sorted(set(map(str, scan.created_paths)) - set(map(str, scan.removed_paths)))
+    return {
+        "thing": scan,
+        "steps": steps(scan.timings_s),
+        "cost": cost_facts(scan),
+        "alerts": [outcome for outcome in outcomes if outcome.state == "alert"],
+        "not_answered": [outcome for outcome in outcomes if outcome.state != "alert"],
+        "leftovers": leftovers,
+        "collectors": [row for row in scan.collectors if isinstance(row, dict)],
+        "is_unfinished": scan.status in scan.UNFINISHED,
+    }

@@ -1,0 +1,121 @@
+"""What the admin pages of all areas share: read-only lists, own pages, buttons that call a service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from unfold.admin import ModelAdmin
+from unfold.paginator import InfinitePaginator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.models import Model
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
+
+    Command = Callable[[Any, HttpRequest], str]
+
+
+class ConsoleAdmin(ModelAdmin):  # type: ignore[misc] - the theme has no types
+    """Defaults of every list: no counting of large tables, no link columns that cost queries."""
+
+    list_per_page = 50
+    show_full_result_count = False
+    list_filter_submit = True
+    compressed_fields = True
+    warn_unsaved_form = True
+    # Buttons of the object page: URL part → the right it needs and what it does. The answer is told to the user.
+    commands: ClassVar[dict[str, tuple[str, Command]]] = {}
+    # The page that stands in for the change form, if any.
+    page_template = ""
+
+    def get_urls(self) -> list[URLPattern]:
+        info = f"{self.opts.app_label}_{self.opts.model_name}"
+        own = [
+            path(
+                "<path:object_id>/do/<slug:command>/",
+                self.admin_site.admin_view(self.command_view),
+                name=f"{info}_command",
+            ),
+            path("<path:object_id>/edit/", self.admin_site.admin_view(self.edit_view), name=f"{info}_edit"),
+        ]
+        return own + list(super().get_urls())
+
+    def command_view(self, request: HttpRequest, object_id: str, command: str) -> HttpResponse:
+        """POST runs one of `commands` on the object and goes back to its page."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        right, run = self.commands.get(command, ("", None))
+        if run is None:
+            raise Http404
+        if not request.user.has_perm(right):
+            raise PermissionDenied
+        thing = self.require(request, object_id)
+        self.tell(request, lambda: run(thing, request))
+        return redirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[object_id]))
+
+    def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The change form of a thing whose own page is something else."""
+        return super().change_view(request, object_id)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        if not self.page_template:
+            return super().response_change(request, obj)
+        messages.success(request, f"{obj} was changed.")
+        return redirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[obj.pk]))
+
+    def tell(self, request: HttpRequest, work: Callable[[], str]) -> None:
+        """Run a service call; its sentence, or why it refused, becomes a message."""
+        try:
+            messages.success(request, work())
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+
+    def require(self, request: HttpRequest, object_id: str) -> Any:
+        """The object. Raises Http404."""
+        thing = self.get_object(request, object_id)
+        if thing is None:
+            raise Http404(f"no {self.opts.verbose_name} {object_id}")
+        return thing
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if not self.page_template:
+            return super().change_view(request, object_id, form_url, extra_context)
+        thing = self.require(request, object_id)
+        if not self.has_view_permission(request, thing):
+            raise PermissionDenied
+        return self.render_page(request, self.page_template, str(thing), self.page_context(request, thing))
+
+    def page_context(self, request: HttpRequest, thing: Any) -> dict[str, Any]:
+        """What `page_template` needs beside the frame."""
+        return {"thing": thing}
+
+    def render_page(self, request: HttpRequest, template: str, title: str, context: dict[str, Any]) -> TemplateResponse:
+        frame = {**self.admin_site.each_context(request), "opts": self.opts, "title": title, "has_add_permission": False}
+        return TemplateResponse(request, template, frame | context)
+
+
+class ReadOnlyAdmin(ConsoleAdmin):
+    """Rows that only services write."""
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
+        return False
+
+
+class LargeTable(InfinitePaginator):  # type: ignore[misc] - the theme has no types
+    """Pages without counting all rows."""

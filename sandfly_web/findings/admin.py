@@ -1,0 +1,263 @@
+"""Console pages of findings: the triage list and the page of one finding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Q
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter, TextFilter
+from unfold.decorators import display
+
+from sandfly_web.accounts.audit import record_access
+from sandfly_web.console import evidence
+from sandfly_web.console.rulefacts import parse_rule_facts
+from sandfly_web.console.site import LargeTable, ReadOnlyAdmin
+from sandfly_web.console.templatetags.sandfly import ago, badge, visible
+from sandfly_web.findings import services
+from sandfly_web.findings.models import Finding, FindingEvidence, Record
+from sandfly_web.rules.models import Severity
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.utils.safestring import SafeString
+
+TRIAGE = "findings.change_finding"
+UNRESOLVED, ALL = "unresolved", "all"
+
+
+class StatusFilter(DropdownFilter):  # type: ignore[misc] - the theme has no types
+    """Unresolved unless another is chosen: what is closed is not what an analyst comes for."""
+
+    title = "status"
+    parameter_name = "status"
+    all_option = None
+
+    def lookups(self, _request: HttpRequest, _model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [(UNRESOLVED, "Unresolved"), *Finding.Status.choices, (ALL, "All")]
+
+    def value(self) -> str:
+        return super().value() or UNRESOLVED
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Finding]) -> QuerySet[Finding]:
+        if self.value() == UNRESOLVED:
+            return queryset.filter(status__in=Finding.UNRESOLVED)
+        return queryset if self.value() == ALL else queryset.filter(status=self.value())
+
+
+class LevelFilter(DropdownFilter):  # type: ignore[misc] - the theme has no types
+    title = "severity"
+    parameter_name = "level"
+
+    def lookups(self, _request: HttpRequest, _model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return list(reversed(Severity.choices))
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Finding]) -> QuerySet[Finding]:
+        return queryset.filter(level=self.value()) if self.value() else queryset
+
+
+class SubjectFilter(DropdownFilter):  # type: ignore[misc] - the theme has no types
+    """Subjects that rules have; asking the findings would read all of them."""
+
+    title = "subject"
+    parameter_name = "subject"
+
+    def lookups(self, _request: HttpRequest, _model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
+        from sandfly_web.rules.fields import registry  # noqa: PLC0415 - reads a file on first use
+
+        return [(name, name.replace("_", " ")) for name in sorted(registry())]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Finding]) -> QuerySet[Finding]:
+        return queryset.filter(subject=self.value()) if self.value() else queryset
+
+
+class TagFilter(TextFilter):  # type: ignore[misc] - the theme has no types
+    """A whole Sigma tag, with or without `attack.`: a tactic or a technique."""
+
+    title = "tactic or technique"
+    parameter_name = "tag"
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Finding]) -> QuerySet[Finding]:
+        text = (self.value() or "").strip().lower()
+        if not text:
+            return queryset
+        return queryset.filter(Q(tags__contains=[text]) | Q(tags__contains=[f"attack.{text}"]))
+
+
+@admin.register(Finding)
+class FindingAdmin(ReadOnlyAdmin):
+    page_template = "console/pages/finding.html"
+    list_display = ["severity", "shown_title", "host_name", "subject", "state", "first_seen", "last_seen", "count"]
+    list_display_links = ["shown_title"]
+    list_select_related = ["host"]
+    list_filter = [
+        StatusFilter,
+        LevelFilter,
+        ("host", AutocompleteSelectFilter),
+        ("rule", AutocompleteSelectFilter),
+        SubjectFilter,
+        TagFilter,
+    ]
+    search_fields = ["title", "explanation", "rule_name", "host__name"]
+    search_help_text = "Title, explanation, rule or host"
+    ordering = ["-level_rank", "-last_seen_at", "id"]
+    sortable_by: list[str] = []
+    paginator = LargeTable
+    list_fullwidth = True
+    actions = ["acknowledge_selected", "close_selected", "mark_selected"]
+
+    @display(description="Severity")
+    def severity(self, finding: Finding) -> SafeString:
+        return badge(finding.level)
+
+    @display(description="Finding")
+    def shown_title(self, finding: Finding) -> SafeString:
+        return visible(finding.title)
+
+    @display(description="Host")
+    def host_name(self, finding: Finding) -> SafeString:
+        return visible(finding.host.name)
+
+    @display(description="Status")
+    def state(self, finding: Finding) -> SafeString:
+        return badge(finding.status, finding.get_status_display())
+
+    @display(description="First seen")
+    def first_seen(self, finding: Finding) -> SafeString:
+        return ago(finding.first_seen_at)
+
+    @display(description="Last seen")
+    def last_seen(self, finding: Finding) -> SafeString:
+        return ago(finding.last_seen_at)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Finding]:
+        queryset: QuerySet[Finding] = super().get_queryset(request)
+        if request.resolver_match and request.resolver_match.url_name == "findings_finding_changelist":
+            return queryset.defer("evidence", "identity", "explanation", "tags", "truncated", "close_reason")
+        return queryset.select_related("host", "rule", "assignee")
+
+    def has_triage_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm(TRIAGE))
+
+    @admin.action(description="Acknowledge", permissions=["triage"])
+    def acknowledge_selected(self, request: HttpRequest, queryset: QuerySet[Finding]) -> None:
+        self.tell(request, lambda: said(services.acknowledge(queryset, request.user), "acknowledged"))
+
+    @admin.action(description="Close with a reason…", permissions=["triage"])
+    def close_selected(self, request: HttpRequest, queryset: QuerySet[Finding]) -> HttpResponse | None:
+        return self.with_reason(request, queryset, "close_selected")
+
+    @admin.action(description="False positive…", permissions=["triage"])
+    def mark_selected(self, request: HttpRequest, queryset: QuerySet[Finding]) -> HttpResponse | None:
+        return self.with_reason(request, queryset, "mark_selected")
+
+    def with_reason(self, request: HttpRequest, queryset: QuerySet[Finding], action: str) -> HttpResponse | None:
+        """First a page that asks for the reason, then the service."""
+        question, submit, service, done = BULK_WITH_REASON[action]
+        reason = request.POST.get("reason", "")
+        if "apply" in request.POST and reason.strip():
+            self.tell(request, lambda: said(service(queryset, request.user, reason), done))
+            return None
+        context = {
+            "findings": list(queryset.select_related("host")),
+            "question": question,
+            "submit": submit,
+            "action_name": action,
+            "reason": reason,
+            "action_checkbox_name": ACTION_CHECKBOX_NAME,
+        }
+        return self.render_page(request, "console/pages/reason.html", question, context)
+
+    commands = {
+        "acknowledge": (TRIAGE, lambda thing, request: said(services.acknowledge([thing], request.user), "acknowledged")),
+        "assign-to-me": (
+            TRIAGE,
+            lambda thing, request: said(services.assign([thing], request.user, request.user), "assigned to you"),
+        ),
+        "comment": (
+            TRIAGE,
+            lambda thing, request: said(services.add_comment([thing], request.user, text(request)), "commented on"),
+        ),
+        "close": (TRIAGE, lambda thing, request: said(services.close([thing], request.user, text(request)), "closed")),
+        "false-positive": (
+            TRIAGE,
+            lambda thing, request: said(
+                services.mark_false_positive([thing], request.user, text(request)), "marked as a false positive"
+            ),
+        ),
+        "reopen": (TRIAGE, lambda thing, request: said(services.reopen([thing], request.user), "reopened")),
+    }
+
+    def page_context(self, request: HttpRequest, thing: Finding) -> dict[str, Any]:
+        record_access(thing)
+        earlier = thing.versions.exclude(digest=thing.evidence_digest)
+        return {
+            "thing": thing,
+            "subtitle": None,
+            "rule": thing.rule,
+            "facts": parse_rule_facts(thing.rule.source) if thing.rule else None,
+            "tags": sorted(str(tag) for tag in thing.tags),
+            "evidence": evidence_rows(thing),
+            "versions": [version_context(thing, version) for version in earlier[:20]],
+            "events": thing.events.select_related("actor"),
+            "is_unresolved": thing.status in Finding.UNRESOLVED,
+            "can_triage": self.has_triage_permission(request),
+        }
+
+
+BULK_WITH_REASON = {
+    "close_selected": ("Close these findings?", "Close findings", services.close, "closed"),
+    "mark_selected": (
+        "Mark these findings as false positives?",
+        "Mark as false positives",
+        services.mark_false_positive,
+        "marked as false positives",
+    ),
+}
+
+
+def text(request: HttpRequest) -> str:
+    return request.POST.get("text", "")
+
+
+def said(findings: list[Finding], done: str) -> str:
+    return f"{len(findings)} findings {done}." if len(findings) != 1 else f"Finding {done}."
+
+
+def evidence_rows(finding: Finding) -> list[evidence.Row]:
+    return evidence.rows(finding.evidence, identity=finding.identity, truncated=finding.truncated)
+
+
+def version_context(finding: Finding, version: FindingEvidence) -> dict[str, Any]:
+    rows = evidence.rows(version.evidence, identity=finding.identity)
+    return {"first_seen_at": version.first_seen_at, "last_seen_at": version.last_seen_at, "rows": rows}
+
+
+@admin.register(Record)
+class RecordAdmin(ReadOnlyAdmin):
+    """Reached from a host's page; not in the sidebar."""
+
+    page_template = "console/pages/record.html"
+    list_display = ["subject", "shown_identity", "host_name", "is_current", "first_seen_at", "last_seen_at"]
+    list_display_links = ["shown_identity"]
+    list_select_related = ["host"]
+    list_filter = [("host", AutocompleteSelectFilter), SubjectFilter, "is_current"]
+    ordering = ["-id"]
+    sortable_by: list[str] = []
+    paginator = LargeTable
+    list_fullwidth = True
+
+    @display(description="Identity")
+    def shown_identity(self, record: Record) -> SafeString:
+        return visible(" · ".join(str(value) for value in record.identity.values() if value is not None)[:200])
+
+    @display(description="Host")
+    def host_name(self, record: Record) -> SafeString:
+        return visible(record.host.name)
+
+    def page_context(self, _request: HttpRequest, thing: Record) -> dict[str, Any]:
+        record_access(thing.host)
+        return {"thing": thing, "rows": evidence.rows(thing.data, identity=thing.identity)}

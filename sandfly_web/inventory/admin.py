@@ -1,0 +1,242 @@
+"""Console pages of hosts, credentials, jump hosts, zones and tags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+from django.shortcuts import redirect
+from django.urls import reverse
+from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.decorators import display
+
+from sandfly_web.accounts.audit import record_access
+from sandfly_web.console.hostpage import host_context
+from sandfly_web.console.risk import risk
+from sandfly_web.console.site import ConsoleAdmin
+from sandfly_web.console.templatetags.sandfly import ago, badge, visible
+from sandfly_web.findings.models import Finding
+from sandfly_web.inventory import services
+from sandfly_web.inventory.forms import CredentialForm, HostAddForm, HostForm, JumpHostForm, ZoneForm
+from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost, Tag, Zone
+from sandfly_web.scans.models import Scan
+from sandfly_web.scans.services import RuleChoice, request_scans
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from django.http import HttpRequest, HttpResponse
+    from django.utils.safestring import SafeString
+
+
+def scan_now(thing: Host, request: HttpRequest) -> str:
+    request_scans([thing], RuleChoice(), requested_by=request.user, priority=Scan.Priority.HIGH)
+    return "Scan queued. This page follows it."
+
+
+def accept_key(thing: Host, request: HttpRequest) -> str:
+    """The key named in the form, if it still waits; another may have been shown meanwhile."""
+    named = request.POST.get("key", "")
+    waiting = thing.host_keys.filter(status=HostKey.Status.REJECTED)
+    key = waiting.filter(pk=named).first() if named.isascii() and named.isdigit() else None
+    if key is None:
+        raise ValidationError("this key is no longer waiting to be accepted")
+    services.accept_host_key(key, request.user)
+    return f"Host key {key.fingerprint} is now the accepted one."
+
+
+@admin.register(Host)
+class HostAdmin(ConsoleAdmin):
+    page_template = "console/pages/host.html"
+    form = HostForm
+    list_display = ["shown_name", "endpoint", "shown_state", "system", "risk", "last_seen", "tag_names"]
+    list_display_links = ["shown_name"]
+    list_select_related = ["zone"]
+    list_filter = [
+        ("state", ChoicesDropdownFilter),
+        ("zone", RelatedDropdownFilter),
+        ("tags", RelatedDropdownFilter),
+        ("is_active", BooleanRadioFilter),
+    ]
+    search_fields = ["name", "address", "hostname"]
+    search_help_text = "Name, address or host name"
+    ordering = ["name", "id"]
+    list_fullwidth = True
+    autocomplete_fields = ["tags", "credential", "jump_host"]
+    actions = ["scan_selected"]
+    commands = {
+        "scan": ("scans.add_scan", scan_now),
+        "accept-key": ("inventory.change_hostkey", accept_key),
+    }
+
+    @display(description="Host", ordering="name")
+    def shown_name(self, host: Host) -> SafeString:
+        return visible(host.name)
+
+    @display(description="Address")
+    def endpoint(self, host: Host) -> SafeString:
+        return visible("this machine" if host.transport == Host.Transport.LOCAL else f"{host.address}:{host.port}")
+
+    @display(description="State", ordering="state")
+    def shown_state(self, host: Host) -> SafeString:
+        return badge(host.state, host.get_state_display())
+
+    @display(description="System")
+    def system(self, host: Host) -> SafeString:
+        return visible(host.os_name)
+
+    @display(description="Risk", ordering="risk")
+    def risk(self, host: Any) -> int:
+        return int(host.risk)
+
+    @display(description="Last seen", ordering="last_seen_at")
+    def last_seen(self, host: Host) -> SafeString:
+        return ago(host.last_seen_at)
+
+    @display(description="Tags")
+    def tag_names(self, host: Host) -> str:
+        return ", ".join(tag.name for tag in host.tags.all())
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Host]:
+        """With the risk of each: one sub-query that the index on a host's findings answers."""
+        weighed = (
+            Finding.objects.filter(host=OuterRef("pk"), status__in=Finding.UNRESOLVED)
+            .order_by()
+            .values("host")
+            .annotate(total=risk())
+            .values("total")
+        )
+        queryset: QuerySet[Host] = super().get_queryset(request)
+        return queryset.annotate(risk=Coalesce(Subquery(weighed), 0)).prefetch_related("tags").defer("profile")
+
+    def get_form(self, request: HttpRequest, obj: Host | None = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - Django's signature
+        if obj is None:
+            kwargs["form"] = HostAddForm
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_fields(self, _request: HttpRequest, obj: Host | None = None) -> list[str]:
+        return list((HostForm if obj else HostAddForm)._meta.fields or [])
+
+    def save_model(self, request: HttpRequest, obj: Host, form: Any, change: bool) -> None:  # noqa: FBT001
+        if change:
+            super().save_model(request, obj, form, change)
+
+    def response_add(self, request: HttpRequest, obj: Host, _post_url_continue: str | None = None) -> HttpResponse:
+        """To its page, where the next step is."""
+        messages.success(request, f"Host {obj.name} was added.")
+        return redirect(reverse("admin:inventory_host_change", args=[obj.pk]))
+
+    def has_scan_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("scans.add_scan"))
+
+    @admin.action(description="Scan now", permissions=["scan"])
+    def scan_selected(self, request: HttpRequest, queryset: QuerySet[Host]) -> None:
+        def run() -> str:
+            batch = request_scans(list(queryset), RuleChoice(), requested_by=request.user, priority=Scan.Priority.HIGH)
+            return f"{len(batch.scans)} scans queued."
+
+        self.tell(request, run)
+
+    def page_context(self, request: HttpRequest, thing: Host) -> dict[str, Any]:
+        record_access(thing)
+        return host_context(thing, request.user)
+
+
+@admin.register(Credential)
+class CredentialAdmin(ConsoleAdmin):
+    """Secrets are typed in and sealed; nothing here can show them again."""
+
+    form = CredentialForm
+    list_display = ["name", "kind", "username", "become", "zone", "fingerprint", "hosts_using"]
+    list_select_related = ["zone"]
+    list_filter = [("zone", RelatedDropdownFilter), ("kind", ChoicesDropdownFilter)]
+    search_fields = ["name", "username"]
+    readonly_fields = ["kind", "fingerprint", "used_by", "updated_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Credential]:
+        queryset: QuerySet[Credential] = super().get_queryset(request)
+        # Not even fetched: no page of the console can show what it does not have.
+        return queryset.defer("sealed").annotate(
+            host_count=Count("hosts", distinct=True), jump_count=Count("jump_hosts", distinct=True)
+        )
+
+    @display(description="Used by", ordering="host_count")
+    def hosts_using(self, credential: Any) -> str:
+        return used(credential.host_count, credential.jump_count)
+
+    @display(description="Used by")
+    def used_by(self, credential: Any) -> str:
+        return used(credential.host_count, credential.jump_count)
+
+    def get_fieldsets(self, _request: HttpRequest, obj: Credential | None = None) -> list[Any]:
+        retype = "Secrets are never shown. To change anything here, type them in again." if obj else SEALED_HELP
+        sets: list[Any] = [
+            (None, {"fields": ["name", "zone", "username", "become"]}),
+            (
+                "Secrets",
+                {"fields": ["password", "private_key", "passphrase", "become_password"], "description": retype},
+            ),
+        ]
+        if obj:
+            sets.append(("Stored", {"fields": ["kind", "fingerprint", "used_by", "updated_at"]}))
+        return sets
+
+    def save_model(self, _request: HttpRequest, _obj: Credential, _form: Any, _change: bool) -> None:  # noqa: FBT001
+        """The form has handed it to the service already."""
+
+
+SEALED_HELP = (
+    "A password or a private key. It is sealed to the zone as it is saved: only the workers of the zone can open it, "
+    "not this console, its database or its backups."
+)
+
+
+def used(hosts: int, jump_hosts: int) -> str:
+    words = [f"{hosts} host{'s' if hosts != 1 else ''}"]
+    if jump_hosts:
+        words.append(f"{jump_hosts} jump host{'s' if jump_hosts != 1 else ''}")
+    return " and ".join(words)
+
+
+@admin.register(JumpHost)
+class JumpHostAdmin(ConsoleAdmin):
+    form = JumpHostForm
+    list_display = ["name", "address", "port", "zone", "credential", "via"]
+    list_select_related = ["zone", "credential", "via"]
+    search_fields = ["name", "address"]
+    autocomplete_fields = ["credential", "via"]
+
+
+@admin.register(Zone)
+class ZoneAdmin(ConsoleAdmin):
+    form = ZoneForm
+    list_display = ["name", "description", "has_key", "hosts_in"]
+    search_fields = ["name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Zone]:
+        queryset: QuerySet[Zone] = super().get_queryset(request)
+        return queryset.annotate(host_count=Count("hosts"))
+
+    @display(description="Can store credentials", boolean=True)
+    def has_key(self, zone: Zone) -> bool:
+        return bool(zone.public_key)
+
+    @display(description="Hosts", ordering="host_count")
+    def hosts_in(self, zone: Any) -> int:
+        return int(zone.host_count)
+
+
+@admin.register(Tag)
+class TagAdmin(ConsoleAdmin):
+    list_display = ["name", "hosts_with"]
+    search_fields = ["name"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Tag]:
+        queryset: QuerySet[Tag] = super().get_queryset(request)
+        return queryset.annotate(host_count=Count("hosts"))
+
+    @display(description="Hosts", ordering="host_count")
+    def hosts_with(self, tag: Any) -> int:
+        return int(tag.host_count)

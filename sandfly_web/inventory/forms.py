@@ -1,0 +1,202 @@
+"""Forms of the inventory: secrets go in and never come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
+
+from sandfly_web.inventory import services
+from sandfly_web.inventory.hostkeys import parse_host_keys
+from sandfly_web.inventory.models import Credential, Host, JumpHost, Zone
+
+SECRET_FIELDS = ("password", "private_key", "passphrase", "become_password")
+
+
+class SecretTextarea(UnfoldAdminTextareaWidget):  # type: ignore[misc] - the theme has no types
+    """Shows nothing of what was typed in, also after an error."""
+
+    def get_context(self, name: str, _value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context(name, "", attrs)
+        return context
+
+
+def secret_field(label: str, help_text: str) -> forms.CharField:
+    # new-password keeps a browser from offering the analyst's own password here.
+    widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}, render_value=False)
+    return forms.CharField(label=label, help_text=help_text, required=False, strip=False, widget=widget)
+
+
+class CredentialForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptable at run time
+    """Seals what is typed in; a changed credential takes its secrets anew."""
+
+    password = secret_field("Password", "For signing in, and for sudo, su or doas unless another is given below.")
+    private_key = forms.CharField(
+        label="Private key",
+        required=False,
+        strip=False,
+        widget=SecretTextarea(attrs={"rows": 6, "autocomplete": "off", "spellcheck": "false"}),
+        help_text="OpenSSH or PEM text. With a key the password is only used for becoming root.",
+    )
+    passphrase = secret_field("Passphrase", "Of the private key, if it has one.")
+    become_password = secret_field("Password for becoming root", "Only where it is not the password above.")
+
+    class Meta:
+        model = Credential
+        fields = ["name", "zone", "username", "become"]
+
+    def clean(self) -> dict[str, Any]:
+        """Hands over to the service once all else is valid, so that its faults stand beside their fields."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        secrets = services.PlainSecrets(**{name: cleaned.pop(name, "") for name in SECRET_FIELDS})
+        if not self.errors:
+            services.store_credential(
+                name=cleaned["name"],
+                zone=cleaned["zone"],
+                username=cleaned["username"],
+                become=cleaned["become"],
+                secrets=secrets,
+                credential=self.instance,
+            )
+        return cleaned
+
+
+class ZoneForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptable at run time
+    """A zone's key may only change while nothing is sealed to it."""
+
+    class Meta:
+        model = Zone
+        fields = ["name", "description", "public_key"]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        key = cleaned.get("public_key", "")
+        if self.errors or key == self.initial.get("public_key", ""):
+            return cleaned
+        if self.instance.pk and (key or self.instance.credentials.exists()):
+            services.set_zone_key(self.instance, key)
+        return cleaned
+
+
+def endpoint(address: str, port: int) -> str:
+    """How `services.add_host` is given an address and a port."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+class JumpHostForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptable at run time
+    """Its keys must be known before anything goes through it."""
+
+    class Meta:
+        model = JumpHost
+        fields = ["name", "zone", "address", "port", "credential", "via", "host_keys"]
+
+    def clean_host_keys(self) -> str:
+        text: str = self.cleaned_data["host_keys"]
+        try:
+            parse_host_keys(text)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+        return text
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        check_same_zone(cleaned, "credential", "via")
+        check_no_loop(self.instance, cleaned.get("via"))
+        return cleaned
+
+
+def check_no_loop(jump_host: JumpHost, via: JumpHost | None) -> None:
+    """Raises ValidationError when the way to `via` leads through the jump host itself."""
+    seen = {jump_host.pk}
+    while via is not None:
+        if via.pk in seen:
+            raise ValidationError({"via": f"{via} is itself reached through {jump_host}"})
+        seen.add(via.pk)
+        via = via.via
+
+
+class HostAddForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptable at run time
+    """One host; everything else is learnt on the first visit."""
+
+    class Meta:
+        model = Host
+        fields = ["name", "address", "port", "zone", "credential", "jump_host", "tags", "accept_new_host_key"]
+        help_texts = {
+            "name": "Its address, if left empty.",
+            "address": "DNS name or IP address.",
+            "zone": "Whose workers reach it.",
+            "accept_new_host_key": "Pin the key that the host shows on its first visit. Later changes stop the scan.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].required = False
+        self.fields["accept_new_host_key"].initial = True
+        zones = list(Zone.objects.all()[:2])
+        if len(zones) == 1:
+            self.fields["zone"].initial = zones[0].pk
+
+    def clean_address(self) -> str:
+        address: str = self.cleaned_data["address"].strip().strip("[]")
+        if "/" in address or "@" in address or " " in address:
+            raise ValidationError("one DNS name or IP address, without user name or port")
+        return address
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if not self.errors:
+            self.instance = self.add(cleaned)
+            cleaned["name"] = self.instance.name
+        return cleaned
+
+    def add(self, cleaned: dict[str, Any]) -> Host:
+        """Raises ValidationError, also for a host that is there already."""
+        options = services.HostOptions(
+            zone=cleaned["zone"],
+            credential=cleaned["credential"],
+            jump_host=cleaned["jump_host"],
+            accept_new_host_key=cleaned["accept_new_host_key"],
+            tags=tuple(tag.name for tag in cleaned["tags"]),
+        )
+        added = services.add_hosts([endpoint(cleaned["address"], cleaned["port"])], options)
+        if not added.created:
+            raise ValidationError("this zone has a host with this address and port already")
+        host = added.created[0]
+        if cleaned["name"] and cleaned["name"] != host.name:
+            host.name = cleaned["name"]
+            host.save(update_fields=["name"])
+        return host
+
+
+class HostForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptable at run time
+    """What people may change of a host; the rest is what visits saw."""
+
+    class Meta:
+        model = Host
+        fields = [
+            "name",
+            "address",
+            "port",
+            "zone",
+            "credential",
+            "jump_host",
+            "tags",
+            "is_active",
+            "accept_new_host_key",
+        ]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        check_same_zone(cleaned, "credential", "jump_host")
+        return cleaned
+
+
+def check_same_zone(values: dict[str, Any], *names: str) -> None:
+    """Raises ValidationError: a credential of another zone is sealed to other workers."""
+    zone = values.get("zone")
+    for name in names:
+        thing = values.get(name)
+        if zone and thing is not None and thing.zone_id != zone.pk:
+            raise ValidationError({name: f"{thing} belongs to zone {thing.zone}, not to {zone}"})

@@ -1,0 +1,124 @@
+"""Console pages of rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
+from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, TextFilter
+from unfold.decorators import display
+
+from sandfly_web.console.rulefacts import parse_rule_facts
+from sandfly_web.console.site import ConsoleAdmin
+from sandfly_web.console.templatetags.sandfly import badge
+from sandfly_web.findings.models import Finding
+from sandfly_web.rules import services
+from sandfly_web.rules.models import Rule
+
+if TYPE_CHECKING:
+    from django.contrib.admin import ModelAdmin
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+    from django.utils.safestring import SafeString
+
+CHANGE = "rules.change_rule"
+LISTED_FINDINGS = 20
+
+
+class TagFilter(TextFilter):  # type: ignore[misc] - the theme has no types
+    """A whole Sigma tag, with or without `attack.`."""
+
+    title = "tag"
+    parameter_name = "tag"
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Rule]) -> QuerySet[Rule]:
+        text = (self.value() or "").strip().lower()
+        if not text:
+            return queryset
+        return queryset.filter(Q(tags__contains=[text]) | Q(tags__contains=[f"attack.{text}"]))
+
+
+
+
+def switch(is_enabled: bool) -> Any:  # noqa: FBT001 - what the two commands differ in
+    def run(thing: Rule, _request: HttpRequest) -> str:
+        services.set_enabled([thing], is_enabled=is_enabled)
+        return f"Rule {'enabled' if is_enabled else 'disabled'}; scans that start from now on follow."
+
+    return run
+
+
+@admin.register(Rule)
+class RuleAdmin(ConsoleAdmin):
+    page_template = "console/pages/rule.html"
+    list_display = ["shown_title", "type", "subject", "severity", "status", "is_enabled", "unresolved"]
+    list_filter = [
+        ("type", ChoicesDropdownFilter),
+        ("level", ChoicesDropdownFilter),
+        ("is_enabled", BooleanRadioFilter),
+        ("origin", ChoicesDropdownFilter),
+        TagFilter,
+    ]
+    search_fields = ["title", "name", "description"]
+    ordering = ["subject", "name"]
+    list_fullwidth = True
+    actions = ["enable_selected", "disable_selected"]
+    commands = {"enable": (CHANGE, switch(True)), "disable": (CHANGE, switch(False))}
+
+    @display(description="Rule", ordering="title")
+    def shown_title(self, rule: Rule) -> str:
+        return rule.title
+
+    @display(description="Severity")
+    def severity(self, rule: Rule) -> SafeString:
+        return badge(rule.level)
+
+    @display(description="Unresolved findings", ordering="unresolved_count")
+    def unresolved(self, rule: Any) -> int:
+        return int(rule.unresolved_count)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Rule]:
+        counted = (
+            Finding.objects.filter(rule=OuterRef("pk"), status__in=Finding.UNRESOLVED)
+            .order_by()
+            .values("rule")
+            .annotate(total=Count("pk"))
+            .values("total")
+        )
+        queryset: QuerySet[Rule] = super().get_queryset(request)
+        return queryset.annotate(unresolved_count=Coalesce(Subquery(counted), 0))
+
+    def has_add_permission(self, _request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, _request: HttpRequest, _obj: Rule | None = None) -> bool:
+        return False
+
+    @admin.action(description="Enable", permissions=["change"])
+    def enable_selected(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
+        self.set_selected(request, queryset, is_enabled=True)
+
+    @admin.action(description="Disable", permissions=["change"])
+    def disable_selected(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
+        self.set_selected(request, queryset, is_enabled=False)
+
+    def set_selected(self, request: HttpRequest, queryset: QuerySet[Rule], *, is_enabled: bool) -> None:
+        rules = list(queryset)
+        services.set_enabled(rules, is_enabled=is_enabled)
+        self.message_user(request, f"{len(rules)} rules {'enabled' if is_enabled else 'disabled'}.")
+
+    def page_context(self, request: HttpRequest, thing: Rule) -> dict[str, Any]:
+        can_see = request.user.has_perm("findings.view_finding")
+        return {
+            "thing": thing,
+            "facts": parse_rule_facts(thing.source),
+            "findings": thing.findings.filter(status__in=Finding.UNRESOLVED)
+            .select_related("host")
+            .defer("evidence", "identity", "explanation")[:LISTED_FINDINGS]
+            if can_see
+            else [],
+            "can_switch": request.user.has_perm(CHANGE),
+            "revisions": thing.revisions.defer("source"),
+        }

@@ -39,6 +39,7 @@ class Finding(models.Model):
     evidence = models.JSONField(default=dict)
     evidence_digest = models.CharField(max_length=64)
     truncated = models.JSONField(default=list, help_text="Evidence fields that were cut.")
+    unknown = models.JSONField(default=dict, help_text="Evidence fields that could not be looked at, and why.")
 
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN)
     assignee = models.ForeignKey(

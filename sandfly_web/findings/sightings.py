@@ -1,0 +1,146 @@
+"""Stores what a visit saw as findings: one row for each thing a rule alerts on, however often it is seen.
+
+Called by ingest inside its transaction, with the host's row locked. The number of queries does not depend on how much
+was seen.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from django.db import connection
+
+from sandfly_web.findings.models import Finding, FindingEvent
+from sandfly_web.rules.models import Severity
+
+
+@dataclass(frozen=True)
+class Visit:
+    """The visit whose report is stored; `observed_at` is when it ended."""
+
+    host_id: uuid.UUID
+    scan_id: uuid.UUID
+    observed_at: datetime
+
+
+class Sighting(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert of a visit, cleaned. `rule_id` is None for what the visit itself found."""
+
+    fingerprint: str
+    rule_id: str | None
+    rule_name: str
+    subject: str
+    title: str
+    level: str
+    tags: list[str]
+    explanation: str
+    identity: dict[str, Any]
+    evidence: dict[str, Any]
+    evidence_digest: str
+    truncated: list[str] = []
+    unknown: dict[str, str] = {}
+
+
+class _Row(msgspec.Struct):
+    """A sighting with the id and status its finding gets."""
+
+    id: str
+    status: str
+    level_rank: int
+    sighting: Sighting
+
+
+_KNOWN = """
+    SELECT id, fingerprint, status, closed_at FROM findings_finding
+    WHERE host_id = %(host)s AND fingerprint = ANY(%(fingerprints)s) ORDER BY id FOR NO KEY UPDATE
+"""
+
+_ROWS = """
+    jsonb_to_recordset(%(rows)s::jsonb) AS row (id uuid, status text, level_rank smallint, sighting jsonb),
+    jsonb_to_record(row.sighting) AS seen (
+        fingerprint text, rule_id uuid, rule_name text, subject text, title text, level text, tags jsonb,
+        explanation text, identity jsonb, evidence jsonb, evidence_digest text, truncated jsonb, unknown jsonb
+    )
+"""
+
+_INSERT = f"""
+    INSERT INTO findings_finding (
+        id, host_id, rule_id, rule_name, fingerprint, subject, title, level, level_rank, tags, explanation, identity,
+        evidence, evidence_digest, truncated, unknown, status, close_reason, first_seen_at, last_seen_at, count,
+        first_scan_id, last_scan_id
+    )
+    SELECT row.id, %(host)s, seen.rule_id, seen.rule_name, seen.fingerprint, seen.subject, seen.title, seen.level,
+        row.level_rank, seen.tags, seen.explanation, seen.identity, seen.evidence, seen.evidence_digest,
+        seen.truncated, seen.unknown, row.status, '', %(at)s, %(at)s, 1, %(scan)s, %(scan)s
+    FROM {_ROWS}
+"""  # noqa: S608 - no value in it
+
+_UPDATE = f"""
+    UPDATE findings_finding AS finding SET
+        rule_id = seen.rule_id, rule_name = seen.rule_name, title = seen.title, level = seen.level,
+        level_rank = row.level_rank, tags = seen.tags, explanation = seen.explanation, evidence = seen.evidence,
+        evidence_digest = seen.evidence_digest, truncated = seen.truncated, unknown = seen.unknown,
+        last_seen_at = greatest(finding.last_seen_at, %(at)s), last_scan_id = %(scan)s, count = finding.count + 1,
+        status = row.status,
+        close_reason = CASE WHEN row.status = 'open' THEN '' ELSE finding.close_reason END,
+        closed_at = CASE WHEN row.status = 'open' THEN NULL ELSE finding.closed_at END
+    FROM {_ROWS}
+    WHERE finding.id = row.id
+"""  # noqa: S608 - no value in it
+
+_VERSIONS = f"""
+    INSERT INTO findings_findingevidence (finding_id, digest, evidence, first_seen_at, last_seen_at)
+    SELECT row.id, seen.evidence_digest, seen.evidence, %(at)s, %(at)s FROM {_ROWS}
+    ON CONFLICT (finding_id, digest) DO UPDATE SET
+        last_seen_at = greatest(findings_findingevidence.last_seen_at, excluded.last_seen_at)
+"""  # noqa: S608 - no value in it
+
+
+def store_sightings(visit: Visit, sightings: Iterable[Sighting]) -> None:
+    """Insert what is new; of what is known move last seen, count, evidence, and reopen what was closed before it."""
+    unique = {sighting.fingerprint: sighting for sighting in sightings}
+    if not unique:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_KNOWN, {"host": visit.host_id, "fingerprints": list(unique)})
+        known = {row[1]: row for row in cursor.fetchall()}
+        new = [_row(str(uuid.uuid4()), Finding.Status.OPEN, unique[key]) for key in unique if key not in known]
+        seen = [_row(str(row[0]), _status(row[2], row[3], visit), unique[key]) for key, row in known.items()]
+        for statement, rows in ((_INSERT, new), (_UPDATE, seen), (_VERSIONS, [*new, *seen])):
+            if rows:
+                cursor.execute(statement, _parameters(visit, rows))
+    reopened = [row.id for row in seen if row.status == Finding.Status.OPEN and _was_closed(known, row)]
+    _write_events(visit, [row.id for row in new], reopened)
+
+
+def _row(finding_id: str, status: str, sighting: Sighting) -> _Row:
+    return _Row(finding_id, status, Severity.values.index(sighting.level), sighting)
+
+
+def _status(status: str, closed_at: datetime | None, visit: Visit) -> str:
+    """What a known finding becomes. A false positive stays one; a close after the visit is not undone by it."""
+    if status == Finding.Status.CLOSED and (closed_at is None or closed_at < visit.observed_at):
+        return Finding.Status.OPEN
+    return status
+
+
+def _was_closed(known: dict[str, Any], row: _Row) -> bool:
+    return bool(known[row.sighting.fingerprint][2] == Finding.Status.CLOSED)
+
+
+def _parameters(visit: Visit, rows: list[_Row]) -> dict[str, Any]:
+    encoded = msgspec.json.encode(rows).decode()
+    return {"rows": encoded, "host": visit.host_id, "scan": visit.scan_id, "at": visit.observed_at}
+
+
+def _write_events(visit: Visit, created: list[str], reopened: list[str]) -> None:
+    kinds = [(pk, FindingEvent.Kind.CREATED, "") for pk in created]
+    kinds += [(pk, FindingEvent.Kind.REOPENED, f"seen again by scan {visit.scan_id}") for pk in reopened]
+    FindingEvent.objects.bulk_create(
+        [FindingEvent(finding_id=uuid.UUID(pk), kind=kind, comment=comment) for pk, kind, comment in kinds]
+    )

@@ -40,10 +40,9 @@ func (fs FS) Path(path string) string {
 // IsLive says whether the tree is the running system, so that magic links and the probe's own state belong to it.
 func (fs FS) IsLive() bool { return fs == "/" || fs == "" }
 
-// PidPath is the path of a file in a process's directory.
-func (fs FS) PidPath(pid int, name string) string {
-	return fs.Path("/proc/" + strconv.Itoa(pid) + "/" + name)
-}
+// PidPath is the path of a file in a process's directory. Here and in all functions about processes, dir is the
+// directory below /proc: "123", or "123/task/124" for a thread.
+func (fs FS) PidPath(dir, name string) string { return fs.Path("/proc/" + dir + "/" + name) }
 
 // buffers saves an allocation per file: a process table reads a few hundred of them.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 4096); return &b }}

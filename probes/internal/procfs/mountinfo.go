@@ -17,9 +17,9 @@ type Mount struct {
 	SuperOptions []string // of the file system
 }
 
-// ReadMounts reads the mounts that a process sees; pid "self" for the probe's own.
-func (fs FS) ReadMounts(pid string) (mounts []Mount, err error) {
-	err = withFile(fs.Path("/proc/"+pid+"/mountinfo"), maxText, func(data []byte) error {
+// ReadMounts reads the mounts that a process sees; dir "self" for the probe's own.
+func (fs FS) ReadMounts(dir string) (mounts []Mount, err error) {
+	err = withFile(fs.PidPath(dir, "mountinfo"), maxText, func(data []byte) error {
 		mounts, err = parseMountinfo(data)
 		return err
 	})

@@ -79,7 +79,7 @@ var nativeOrder byteOrder = binary.NativeEndian
 func parseEndpoint(word []byte, order byteOrder) (netip.AddrPort, bool) {
 	digits, port, _ := bytes.Cut(word, []byte(":"))
 	number, err := strconv.ParseUint(string(port), 16, 16)
-	if err != nil || (len(digits) != 8 && len(digits) != 32) {
+	if err != nil || len(port) != 4 || (len(digits) != 8 && len(digits) != 32) {
 		return netip.AddrPort{}, false
 	}
 	var raw [16]byte

@@ -13,8 +13,8 @@ type Cgroup struct {
 }
 
 // ReadCgroup reads /proc/PID/cgroup.
-func (fs FS) ReadCgroup(pid int) (groups []Cgroup, err error) {
-	err = withFile(fs.PidPath(pid, "cgroup"), maxSmall, func(data []byte) error {
+func (fs FS) ReadCgroup(dir string) (groups []Cgroup, err error) {
+	err = withFile(fs.PidPath(dir, "cgroup"), maxSmall, func(data []byte) error {
 		groups, err = parseCgroup(data)
 		return err
 	})

@@ -10,8 +10,8 @@ import (
 const maxArguments = 2 << 20
 
 // ReadCmdline reads the arguments of /proc/PID/cmdline; none for kernel threads and zombies.
-func (fs FS) ReadCmdline(pid int) (argv []string, err error) {
-	err = withFile(fs.PidPath(pid, "cmdline"), maxArguments, func(data []byte) error {
+func (fs FS) ReadCmdline(dir string) (argv []string, err error) {
+	err = withFile(fs.PidPath(dir, "cmdline"), maxArguments, func(data []byte) error {
 		argv = parseStrings(data)
 		return nil
 	})
@@ -19,8 +19,8 @@ func (fs FS) ReadCmdline(pid int) (argv []string, err error) {
 }
 
 // ReadEnviron reads the NAME=value strings of /proc/PID/environ: those the program was started with.
-func (fs FS) ReadEnviron(pid int) (environ []string, err error) {
-	err = withFile(fs.PidPath(pid, "environ"), maxArguments, func(data []byte) error {
+func (fs FS) ReadEnviron(dir string) (environ []string, err error) {
+	err = withFile(fs.PidPath(dir, "environ"), maxArguments, func(data []byte) error {
 		environ = parseStrings(data)
 		return nil
 	})

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"sandfly/probes/internal/collect"
 )
@@ -20,13 +21,13 @@ const deletedSuffix = " (deleted)"
 func TrimDeleted(path string) (string, bool) { return strings.CutSuffix(path, deletedSuffix) }
 
 // ReadLink reads a link in a process's directory, such as exe, cwd, root or fd/0.
-func (fs FS) ReadLink(pid int, name string) (string, error) {
-	return os.Readlink(fs.PidPath(pid, name))
+func (fs FS) ReadLink(dir, name string) (string, error) {
+	return os.Readlink(fs.PidPath(dir, name))
 }
 
 // ReadNamespace reads the number of one of a process's namespaces, such as net or pid, from "net:[4026531840]".
-func (fs FS) ReadNamespace(pid, kind string) (uint64, error) {
-	path := fs.Path("/proc/" + pid + "/ns/" + kind)
+func (fs FS) ReadNamespace(dir, kind string) (uint64, error) {
+	path := fs.PidPath(dir, "ns/"+kind)
 	target, err := os.Readlink(path)
 	if err != nil {
 		return 0, err
@@ -49,11 +50,21 @@ const (
 func (fs FS) ReadPIDs() ([]int, error) { return readNumbers(fs.Path("/proc"), maxPIDs) }
 
 // ReadFDs lists the open descriptors of a process in rising order.
-func (fs FS) ReadFDs(pid int) ([]int, error) { return readNumbers(fs.PidPath(pid, "fd"), maxFDs) }
+func (fs FS) ReadFDs(dir string) ([]int, error) { return readNumbers(fs.PidPath(dir, "fd"), maxFDs) }
+
+// ReadThreads lists the threads of a process in rising order.
+func (fs FS) ReadThreads(dir string) ([]int, error) {
+	return readNumbers(fs.PidPath(dir, "task"), maxPIDs)
+}
+
+// openDir opens a directory, and nothing else: a FIFO in its place would wait for ever.
+func openDir(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
+}
 
 // readNumbers lists the names in a directory that are numbers.
 func readNumbers(dir string, limit int) ([]int, error) {
-	d, err := os.Open(dir)
+	d, err := openDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +108,7 @@ const maxNames = 1 << 16
 
 // ReadNames lists the names in a directory, sorted.
 func (fs FS) ReadNames(path string) ([]string, error) {
-	d, err := os.Open(fs.Path(path))
+	d, err := openDir(fs.Path(path))
 	if err != nil {
 		return nil, err
 	}

@@ -26,8 +26,8 @@ func (m *Map) IsAnonymous() bool {
 }
 
 // ReadMaps calls use with each mapping that code may run in; the others are most of the file and say little.
-func (fs FS) ReadMaps(pid int, use func(Map)) error {
-	fd, err := open(fs.PidPath(pid, "maps"))
+func (fs FS) ReadMaps(dir string, use func(Map)) error {
+	fd, err := open(fs.PidPath(dir, "maps"))
 	if err != nil {
 		return err
 	}

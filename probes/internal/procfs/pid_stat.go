@@ -33,8 +33,8 @@ type Stat struct {
 func (s *Stat) IsKernelThread() bool { return s.Flags&flagKernelThread != 0 }
 
 // ReadStat reads /proc/PID/stat.
-func (fs FS) ReadStat(pid int) (s Stat, err error) {
-	err = withFile(fs.PidPath(pid, "stat"), maxSmall, func(data []byte) error {
+func (fs FS) ReadStat(dir string) (s Stat, err error) {
+	err = withFile(fs.PidPath(dir, "stat"), maxSmall, func(data []byte) error {
 		s, err = parseStat(data)
 		return err
 	})

@@ -28,8 +28,8 @@ type Status struct {
 }
 
 // ReadStatus reads /proc/PID/status.
-func (fs FS) ReadStatus(pid int) (s Status, err error) {
-	err = withFile(fs.PidPath(pid, "status"), maxSmall, func(data []byte) error {
+func (fs FS) ReadStatus(dir string) (s Status, err error) {
+	err = withFile(fs.PidPath(dir, "status"), maxSmall, func(data []byte) error {
 		s, err = parseStatus(data)
 		return err
 	})

@@ -27,13 +27,13 @@ func (p *process) descriptors() ([]descriptor, error) {
 		if !p.hasMemory() {
 			return nil, nil
 		}
-		numbers, err := p.fs.ReadFDs(p.pid)
+		numbers, err := p.fs.ReadFDs(p.dir)
 		if err != nil {
 			return nil, err
 		}
 		open := make([]descriptor, 0, len(numbers))
 		for _, fd := range numbers {
-			target, err := p.fs.ReadLink(p.pid, "fd/"+itoa(fd))
+			target, err := p.fs.ReadLink(p.dir, "fd/"+itoa(fd))
 			if procfs.IsAbsent(err) {
 				continue // closed meanwhile
 			}
@@ -159,7 +159,7 @@ func (p *process) mappings() (mapFacts, error) {
 			return facts, nil
 		}
 		seen := map[string]bool{}
-		err := p.fs.ReadMaps(p.pid, func(m procfs.Map) { facts.add(m, seen) })
+		err := p.fs.ReadMaps(p.dir, func(m procfs.Map) { facts.add(m, seen) })
 		return facts, err
 	})
 }

@@ -11,7 +11,7 @@ func (p *process) environment() ([]string, error) {
 		if !p.hasMemory() {
 			return nil, nil
 		}
-		return p.fs.ReadEnviron(p.pid)
+		return p.fs.ReadEnviron(p.dir)
 	})
 }
 

@@ -63,7 +63,7 @@ func containerFile(h *host) (string, error) {
 
 // containerVariable looks at the variable that engines set for the first process, which only root may see.
 func containerVariable(h *host) (string, error) {
-	environ, err := h.fs.ReadEnviron(1)
+	environ, err := h.fs.ReadEnviron("1")
 	if procfs.IsAbsent(err) || procfs.IsDenied(err) {
 		return "", nil
 	}
@@ -76,7 +76,7 @@ func containerVariable(h *host) (string, error) {
 }
 
 func containerCgroup(h *host) (string, error) {
-	groups, err := h.fs.ReadCgroup(1)
+	groups, err := h.fs.ReadCgroup("1")
 	if procfs.IsAbsent(err) || procfs.IsDenied(err) {
 		return "", nil
 	}

@@ -44,7 +44,7 @@ func runProcesses(ctx context.Context, env *collect.Env, want map[string]collect
 		for subject := range want {
 			status.Fail(subject, fmt.Errorf("process list: %w", err))
 		}
-		return env.Throttle.Pause()
+		return nil
 	}
 	if wantsProcesses {
 		if err := emitProcesses(ctx, t, emit, status); err != nil {
@@ -104,7 +104,7 @@ const unsetID = 1<<32 - 1
 
 func loginUID(p *process) (any, error) {
 	return read(p, &p.login, func() (any, error) {
-		uid, err := p.fs.ReadInt("/proc/" + itoa(p.pid) + "/loginuid")
+		uid, err := p.fs.ReadInt("/proc/" + p.dir + "/loginuid")
 		if procfs.IsAbsent(err) && p.isAlive() {
 			return nil, nil // a kernel without audit
 		}
@@ -117,7 +117,7 @@ func loginUID(p *process) (any, error) {
 
 func (p *process) cgroupLines() ([]procfs.Cgroup, error) {
 	return read(p, &p.cgroups, func() ([]procfs.Cgroup, error) {
-		groups, err := p.fs.ReadCgroup(p.pid)
+		groups, err := p.fs.ReadCgroup(p.dir)
 		if procfs.IsAbsent(err) && p.isAlive() {
 			return nil, nil // a kernel without cgroups
 		}
@@ -147,7 +147,7 @@ func inContainer(p *process) (any, error) {
 	if err != nil {
 		return absentOK(nil, err)
 	}
-	own, err := p.fs.ReadNamespace(itoa(p.pid), "pid")
+	own, err := p.fs.ReadNamespace(p.dir, "pid")
 	return own != first, p.explain(err)
 }
 

@@ -73,7 +73,7 @@ var processCredentials = processFields{
 	free("sgid", asInt, "saved group id", sourceStatus, id(func(p *process) int64 { return p.status.GID[2] })),
 	free("groups", asInts, "supplementary group ids", sourceStatus,
 		value(func(p *process) any { return append([]int64{}, p.status.Groups...) })),
-	free("username", asText, "name of the real user id in the host's passwd; absent when it has none",
+	cheap("username", asText, "name of the real user id in the host's passwd; absent when it has none",
 		"/etc/passwd", func(p *process) (any, error) { return p.users().UsernameField(p.status.UID[0]) }),
 	free("tracer_pid", asInt, "process that traces this one; absent when none does", sourceStatus, value(tracer)),
 	free("cap_effective", asHex, "effective capabilities, 16 digits", sourceStatus,

@@ -23,7 +23,7 @@ func (p *process) program() (program, error) {
 		if !p.hasMemory() {
 			return program{}, nil
 		}
-		target, err := p.fs.ReadLink(p.pid, "exe")
+		target, err := p.fs.ReadLink(p.dir, "exe")
 		if procfs.IsAbsent(err) && p.isAlive() {
 			// The process is about to end and has given its memory back.
 			return program{}, nil
@@ -60,7 +60,7 @@ func (p *process) programFile() (*programStat, error) {
 }
 
 // exePath opens the program itself, whatever now lies at its path.
-func (p *process) exePath() string { return "/proc/" + itoa(p.pid) + "/exe" }
+func (p *process) exePath() string { return "/proc/" + p.dir + "/exe" }
 
 // isSameFile says whether the path leads to the file the process runs.
 func (p *process) isSameFile(name string) bool {
@@ -89,7 +89,7 @@ func (p *process) onDisk() (any, error) {
 	if _, err := p.programFile(); err != nil {
 		return nil, err
 	}
-	return p.isSameFile(exe.path) || p.isSameFile("/proc/"+itoa(p.pid)+"/root"+exe.path), nil
+	return p.isSameFile(exe.path) || p.isSameFile("/proc/"+p.dir+"/root"+exe.path), nil
 }
 
 // isReplaced says whether another file took the path of the deleted program, as package updates do.
@@ -101,7 +101,7 @@ func (p *process) isReplaced() (any, error) {
 	if !exe.deleted || exe.memfd {
 		return false, nil
 	}
-	for _, prefix := range []string{"", "/proc/" + itoa(p.pid) + "/root"} {
+	for _, prefix := range []string{"", "/proc/" + p.dir + "/root"} {
 		if st, err := content.Lstat(p.env, prefix+exe.path); err == nil && st.IsRegular() {
 			return true, nil
 		}
@@ -244,7 +244,7 @@ func (p *process) scriptPath() (string, error) {
 func (p *process) existing(name string) (string, error) {
 	prefixes := []string{""}
 	if p.fs.IsLive() {
-		prefixes = []string{"/proc/" + itoa(p.pid) + "/root", ""}
+		prefixes = []string{"/proc/" + p.dir + "/root", ""}
 	}
 	var denied error
 	for _, prefix := range prefixes {
@@ -271,6 +271,6 @@ func (p *process) directory(which int) (string, error) {
 		if !p.hasMemory() {
 			return "", nil
 		}
-		return p.fs.ReadLink(p.pid, [...]string{"cwd", "root"}[which])
+		return p.fs.ReadLink(p.dir, [...]string{"cwd", "root"}[which])
 	})
 }

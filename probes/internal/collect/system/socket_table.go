@@ -75,14 +75,14 @@ func (s *socketTable) readOthers(t *table) error {
 		if !p.hasMemory() {
 			continue // kernel threads are in the first namespace; zombies have left theirs
 		}
-		ns, err := s.fs.ReadNamespace(itoa(p.pid), "net")
+		ns, err := s.fs.ReadNamespace(p.dir, "net")
 		if procfs.IsDenied(err) {
 			s.fail(fmt.Errorf("network namespaces of other users: %w", collect.ErrNeedsRoot))
 		}
 		if err != nil || seen[ns] {
 			continue
 		}
-		if err := s.readNamespace("/proc/"+itoa(p.pid)+"/net", ns); err != nil {
+		if err := s.readNamespace("/proc/"+p.dir+"/net", ns); err != nil {
 			return err
 		}
 		// When the process ended meanwhile, another one of the namespace is tried.

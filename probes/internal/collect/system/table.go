@@ -54,10 +54,11 @@ func readTable(env *collect.Env) (*table, error) {
 
 // add reads one process into the table and returns it; nil when it is gone or cannot be read.
 func (t *table) add(pid int) *process {
-	p := &process{table: t, pid: pid}
+	p := &process{table: t, pid: pid, dir: itoa(pid)}
 	var err error
-	if p.stat, err = t.fs.ReadStat(pid); err == nil {
-		p.status, err = t.fs.ReadStatus(pid)
+	if p.stat, err = t.fs.ReadStat(p.dir); err == nil {
+		p.enterThread()
+		p.status, err = t.fs.ReadStatus(p.dir)
 	}
 	if procfs.IsAbsent(err) {
 		return nil
@@ -69,6 +70,25 @@ func (t *table) add(pid int) *process {
 	t.list = append(t.list, p)
 	t.byPID[pid] = p
 	return p
+}
+
+// enterThread looks at a process through another thread when the first one has ended: it stands as a zombie then,
+// without program, arguments or descriptors, while the others run on. Programs do so to hide.
+func (p *process) enterThread() {
+	if p.stat.State != 'Z' || p.stat.Threads < 2 {
+		return
+	}
+	threads, err := p.fs.ReadThreads(p.dir)
+	if err != nil {
+		return
+	}
+	for _, tid := range threads {
+		dir := itoa(p.pid) + "/task/" + itoa(tid)
+		if s, err := p.fs.ReadStat(dir); tid != p.pid && err == nil && s.State != 'Z' {
+			p.dir, p.inThread = dir, true
+			return
+		}
+	}
 }
 
 // hidesProcesses says whether /proc shows other users' processes to root only.
@@ -94,6 +114,8 @@ func (t *table) users() *accounts.Accounts {
 type process struct {
 	*table
 	pid      int
+	dir      string // below /proc
+	inThread bool   // dir is that of another thread than the first
 	stat     procfs.Stat
 	status   procfs.Status
 	verified bool
@@ -135,7 +157,7 @@ func (p *process) guard() error {
 
 // isAlive says whether the process that was listed is still there.
 func (p *process) isAlive() bool {
-	now, err := p.fs.ReadStat(p.pid)
+	now, err := p.fs.ReadStat(itoa(p.pid))
 	return err == nil && now.StartTicks == p.stat.StartTicks
 }
 
@@ -175,7 +197,7 @@ func (p *process) arguments() ([]string, error) {
 		if !p.hasMemory() {
 			return nil, nil
 		}
-		return p.fs.ReadCmdline(p.pid)
+		return p.fs.ReadCmdline(p.dir)
 	})
 }
 

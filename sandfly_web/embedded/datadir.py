@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ LONGEST_SOCKET_NAME = ".s.PGSQL.5432"
 # A fresh cluster takes 40 MB and its first write-ahead log 16 to 80 MB more.
 NEEDED_BYTES = 200 << 20
 SECRET_KEY_BYTES = 64
+# Where it is present, the mode does not tell who may enter; see acl(5).
+ACCESS_LIST = "system.posix_acl_access"
 
 
 def prepare(data: DataDir) -> Account:
@@ -36,6 +39,8 @@ def prepare(data: DataDir) -> Account:
     try:
         _claim(data)
         account = service_account(data)
+        if account.is_other:
+            _check_reachable(data.root)
         _make_parts(data, account)
     except OSError as error:
         raise EmbeddedError(
@@ -69,6 +74,16 @@ def _claim(data: DataDir) -> None:
     if any(root.iterdir()):
         raise EmbeddedError(f"{root} holds something else: set SANDFLY_DATA_DIR to an empty or a new directory")
     write_private(data.layout, LAYOUT_VERSION + "\n")
+
+
+def _check_reachable(root: Path) -> None:
+    """The servers' user must get here through every parent, whose modes are none of our business."""
+    for parent in root.parents:
+        if not parent.stat().st_mode & stat.S_IXOTH and ACCESS_LIST not in os.listxattr(parent):
+            raise EmbeddedError(
+                f"{parent} is closed to other users, and PostgreSQL does not run as root: set SANDFLY_DATA_DIR to a "
+                "directory elsewhere, such as /var/lib/sandfly"
+            )
 
 
 def _make_parts(data: DataDir, account: Account) -> None:

@@ -1,0 +1,50 @@
+"""Data directories directly under /tmp: pytest's own are too deep for Unix sockets and closed to the servers' user."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandfly_web.embedded.paths import DataDir
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A directory that other users may pass through."""
+    root = Path(tempfile.mkdtemp(prefix="sf-", dir="/tmp"))
+    root.chmod(0o711)
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def data(scratch: Path) -> DataDir:
+    return DataDir(scratch / "d")
+
+
+@pytest.fixture
+def processes_of() -> Callable[[Path], list[str]]:
+    """Asks which processes mention a directory in their command line or work in it."""
+    return list_processes
+
+
+def list_processes(directory: Path) -> list[str]:
+    wanted = str(directory)
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            environment = (entry / "environ").read_bytes().decode("utf-8", "replace")
+            cwd = str((entry / "cwd").readlink())
+        except OSError:
+            continue
+        if wanted in command or wanted in environment or cwd.startswith(wanted):
+            found.append(f"{entry.name} {command}")
+    return found

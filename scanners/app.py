@@ -1,0 +1,73 @@
+"""Celery application of a worker: no Django, no database, JSON only.
+
+    REDIS_URL=unix:///run/sandfly/redis.sock SANDFLY_ZONE_KEY_FILE=zone.key \\
+        celery -A scanners.app worker -Q zone.default --pool threads -c 8
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextvars import ContextVar
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from celery import Celery
+
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+LOG_FORMAT = "%(asctime)s %(levelname)s scan=%(scan_id)s %(name)s: %(message)s"
+
+current_scan: ContextVar[str] = ContextVar("current_scan", default="-")
+
+
+def redis_url() -> str:
+    """REDIS_URL as redis-py takes it: `redis://…`, `rediss://…` or `unix:///path?db=N`."""
+    return os.environ.get("REDIS_URL") or DEFAULT_REDIS_URL
+
+
+def broker_url(url: str) -> str:
+    """Kombu's spelling of a redis-py URL: `unix:///path?db=N` is `redis+socket:///path?virtual_host=N` there."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        return url
+    query = parse_qs(parts.query)
+    database = query.get("db", ["0"])[0]
+    account = f"{parts.username or ''}:{parts.password}@" if parts.password else ""
+    return f"redis+socket://{account}{parts.path}?virtual_host={database}"
+
+
+def _put_scan_into_log_lines() -> None:
+    """Gives every log record the scan it belongs to, so that one scan's lines can be found among many threads'."""
+    build = logging.getLogRecordFactory()
+
+    def build_with_scan(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = build(*args, **kwargs)
+        record.scan_id = current_scan.get()
+        return record
+
+    logging.setLogRecordFactory(build_with_scan)
+
+
+app = Celery("scanners", include=["scanners.tasks"])
+app.conf.update(
+    broker_url=broker_url(redis_url()),
+    broker_connection_retry_on_startup=True,
+    task_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    # A visit waits for the network nearly all the time.
+    worker_pool="threads",
+    # Early: a worker that dies leaves a silent heartbeat, and the dispatcher queues the scan again as a new attempt.
+    task_acks_late=False,
+    worker_prefetch_multiplier=1,
+    # One worker serves one queue; what is there beside it belongs to others.
+    task_create_missing_queues=True,
+    worker_hijack_root_logger=True,
+    worker_log_format=LOG_FORMAT,
+    worker_task_log_format=LOG_FORMAT,
+    # Arguments hold sealed credentials only, but nobody needs them in a log line or an event.
+    worker_send_task_events=False,
+    task_send_sent_event=False,
+    timezone="UTC",
+)
+_put_scan_into_log_lines()

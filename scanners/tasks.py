@@ -1,0 +1,235 @@
+"""The worker's one task: decode, visit, hand over the report."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import hashlib
+import logging
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import redis
+from kombu.exceptions import OperationalError
+
+from scanners.app import app, current_scan, redis_url
+from scanners.contract import (
+    HEARTBEAT_INTERVAL_S,
+    HEARTBEAT_TTL_S,
+    INGEST_QUEUE,
+    INGEST_TASK,
+    SCAN_TASK,
+    CredentialSecret,
+    Heartbeat,
+    Phase,
+    ScanJob,
+    ScanReport,
+    SealedCredential,
+    cancel_key,
+    encode,
+    heartbeat_key,
+    plan_key,
+)
+from scanners.errors import AuthError, ExpiredError, InternalError, ScanError
+from scanners.vault import KEY_FILE_VARIABLE, ZoneKey, read_zone_key
+from scanners.visit import failed_report, run_visit
+
+log = logging.getLogger(__name__)
+
+# Longer than any message lives, so that a second delivery of it always finds the first one's mark.
+CLAIM_TTL_S = 2 * 86400
+REDIS_TIMEOUT_S = 10
+# How long a finished report waits for Redis to come back before it is given up; the scan is then run again anyway.
+DELIVERY_LIMIT_S = 3600
+DELIVERY_PAUSE_S = (1.0, 30.0)
+
+
+def claim_key(scan_id: str, attempt: int) -> str:
+    """Redis key that marks an attempt as taken."""
+    return f"sandfly:scan:{scan_id}:claim:{attempt}"
+
+
+@functools.cache
+def _redis() -> redis.Redis:
+    return redis.Redis.from_url(redis_url(), socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S)
+
+
+@functools.cache
+def _zone_key() -> ZoneKey:
+    path = os.environ.get(KEY_FILE_VARIABLE)
+    if not path:
+        raise AuthError("credential_unsealable", f"this worker has no zone key: set {KEY_FILE_VARIABLE}")
+    return read_zone_key(Path(path))
+
+
+def worker_name() -> str:
+    """Shown beside each scan: host and process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@app.task(name=SCAN_TASK)
+def scan(document: dict[str, Any]) -> None:
+    """Runs one `ScanJob` (as JSON object) and sends its `ScanReport` to ingest."""
+    try:
+        job = msgspec.convert(document, ScanJob)
+    except msgspec.ValidationError as error:
+        # Nobody can be told: without a readable job there is no scan to report on.
+        log.error("a scan job cannot be read and is dropped: %s", error)  # noqa: TRY400 - the sentence is all there is
+        return
+    token = current_scan.set(job.scan_id)
+    try:
+        if claim(job):
+            perform(job)
+    except redis.RedisError as error:
+        # No heartbeat was written, so the dispatcher sends the scan again.
+        log.warning("the scan is not begun, Redis is away: %s", type(error).__name__)
+    finally:
+        current_scan.reset(token)
+
+
+def perform(job: ScanJob) -> None:
+    """Visits and delivers; the heartbeat goes on until the report is handed over."""
+    with _heartbeat(job) as pulse:
+        report = visit(job, pulse)
+        pulse.set_phase(Phase.REPORTING)
+        deliver(report)
+
+
+def claim(job: ScanJob) -> bool:
+    """Takes this attempt; False when it was taken before, as after a redelivery."""
+    taken = _redis().set(claim_key(job.scan_id, job.attempt), worker_name(), nx=True, ex=CLAIM_TTL_S)
+    if not taken:
+        log.warning("attempt %d was delivered twice, the second is dropped", job.attempt)
+    return bool(taken)
+
+
+def visit(job: ScanJob, pulse: Pulse) -> ScanReport:
+    """The visit with everything around it; every ScanError becomes a report."""
+    try:
+        if datetime.now(UTC) >= job.expires_at:
+            raise ExpiredError("expired", "the scan was not started before its expiry")
+        secrets = _unseal_all(job.credentials)
+        jump_secrets = [_zone_key().unseal(jump.credential) if jump.credential else None for jump in job.host.jumps]
+        plan = fetch_plan(job.plan_digest)
+    except ScanError as error:
+        return failed_report(job, error, worker_name())
+    return run_visit(
+        job,
+        plan,
+        secrets,
+        jump_secrets=jump_secrets,
+        worker=worker_name(),
+        on_phase=pulse.set_phase,
+        should_stop=pulse.is_cancelled,
+    )
+
+
+def _unseal_all(sealed: list[SealedCredential]) -> list[CredentialSecret]:
+    """Those that open; AuthError when there are some and none does."""
+    opened, failure = [], None
+    for credential in sealed:
+        try:
+            opened.append(_zone_key().unseal(credential))
+        except AuthError as error:
+            failure = error
+    if failure and not opened:
+        raise failure
+    return opened
+
+
+@functools.lru_cache(maxsize=16)
+def fetch_plan(digest: str) -> bytes:
+    """The plan of a digest, from Redis or as seen before. Raises InternalError `plan_missing`."""
+    try:
+        body = _redis().get(plan_key(digest))
+    except redis.RedisError as error:
+        raise InternalError("plan_missing", f"the plan cannot be fetched: {type(error).__name__}") from error
+    if not isinstance(body, bytes):
+        raise InternalError("plan_missing", "the plan is not in Redis any more")
+    if hashlib.sha256(body).hexdigest() != digest:
+        raise InternalError("plan_missing", "the plan in Redis is not the one the scan asks for")
+    return body
+
+
+class Pulse:
+    """Writes the heartbeat and looks for a cancellation while a visit runs."""
+
+    def __init__(self, job: ScanJob) -> None:
+        self._job = job
+        self._phase = Phase.WAITING
+        self._started_at = datetime.now(UTC)
+        self._cancelled = threading.Event()
+        self._wake = threading.Event()
+        self._is_over = False
+
+    def set_phase(self, phase: Phase) -> None:
+        self._phase = phase
+
+    def is_cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+    def run(self) -> None:
+        """Until `stop`. Redis being away is no reason to stop a visit."""
+        while not self._is_over:
+            try:
+                self._beat()
+            except redis.RedisError as error:
+                log.warning("no heartbeat: %s", type(error).__name__)
+            self._wake.wait(HEARTBEAT_INTERVAL_S)
+
+    def stop(self) -> None:
+        self._is_over = True
+        self._wake.set()
+
+    def _beat(self) -> None:
+        job = self._job
+        beat = Heartbeat(
+            scan_id=job.scan_id, attempt=job.attempt, worker=worker_name(), phase=self._phase,
+            started_at=self._started_at,
+        )  # fmt: skip
+        pipe = _redis().pipeline(transaction=False)
+        pipe.set(heartbeat_key(job.scan_id), encode(beat), ex=HEARTBEAT_TTL_S)
+        pipe.exists(cancel_key(job.scan_id))
+        if pipe.execute()[1]:
+            self._cancelled.set()
+
+
+@contextmanager
+def _heartbeat(job: ScanJob) -> Iterator[Pulse]:
+    pulse = Pulse(job)
+    # Its log lines belong to the scan, too.
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(pulse.run,), name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield pulse
+    finally:
+        pulse.stop()
+
+
+def deliver(report: ScanReport) -> None:
+    """Sends a report to ingest; while Redis is away it is tried again with growing pauses."""
+    document = msgspec.to_builtins(report)
+    begun = time.monotonic()
+    pause_s, longest_s = DELIVERY_PAUSE_S
+    while True:
+        try:
+            app.send_task(INGEST_TASK, args=[document], queue=INGEST_QUEUE, retry=False)
+        except (OperationalError, redis.RedisError, OSError) as error:
+            if time.monotonic() - begun > DELIVERY_LIMIT_S:
+                log.error("the report is given up: Redis is away for too long")  # noqa: TRY400 - nothing to trace
+                return
+            log.warning("the report waits for Redis: %s", type(error).__name__)
+            time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            pause_s = min(pause_s * 2, longest_s)
+        else:
+            log.info("%s in %.1f s", report.outcome.value, report.timings_s.get("total", 0.0))
+            return

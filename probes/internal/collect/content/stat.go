@@ -189,7 +189,7 @@ func parseStatx(b *[256]byte) *Stat {
 		Atime: int64(o.Uint64(b[64:])), Btime: int64(o.Uint64(b[80:])),
 		Ctime: int64(o.Uint64(b[96:])), Mtime: int64(o.Uint64(b[112:])),
 		Dev:           uint64(o.Uint32(b[136:]))<<32 | uint64(o.Uint32(b[140:])),
-		HasBtime:      mask&statxBtime != 0,
+		HasBtime:      mask&statxBtime != 0 && o.Uint64(b[80:]) != 0, // file systems without one may say 0
 		HasAttributes: known&(attrImmutable|attrAppend) == attrImmutable|attrAppend,
 		Immutable:     attributes&attrImmutable != 0, AppendOnly: attributes&attrAppend != 0,
 	}

@@ -266,6 +266,11 @@ const stillTries = 3
 // hiddenSubdirectories is how many more subdirectories the link count tells than a listing shows: a sign of a rootkit
 // that filters listings. nil where the file system does not count or the directory does not hold still.
 func (n *node) hiddenSubdirectories() (any, error) {
+	if st, err := n.stat(); err != nil {
+		return nil, err
+	} else if n.counted != nil && st.Links == n.counted.directories+2 {
+		return int64(0), nil // the walk's own count agrees: no need to read it again
+	}
 	d, err := n.openDir()
 	if err != nil {
 		return nil, lookError(err)

@@ -10,9 +10,6 @@ import (
 	"syscall"
 )
 
-// maxNetBytes bounds one table of /proc/net: about 200,000 connections of 160 bytes a line.
-const maxNetBytes = 32 << 20
-
 // InetSocket is one line of /proc/net/{tcp,udp,raw,icmp,udplite}[6], see proc_net(5).
 type InetSocket struct {
 	Local  netip.AddrPort // the port of a raw socket is its IP protocol number
@@ -33,15 +30,10 @@ func (fs FS) ReadInetSockets(dir, table string, use func(InetSocket)) error {
 	return parseInetSockets(fdReader(fd), table, nativeOrder, use)
 }
 
-// parseInetSockets passes over the heading. Addresses are the words of memory in network order, printed as numbers of
+// parseInetSockets reads a table. Addresses are the words of memory in network order, printed as numbers of
 // the host: order says which order that is.
 func parseInetSockets(r io.Reader, table string, order byteOrder, use func(InetSocket)) error {
-	first := true
-	return scanLines(r, table, maxNetBytes, func(line []byte) error {
-		if first {
-			first = false
-			return nil
-		}
+	return scanTable(r, table, func(line []byte) error {
 		socket, ok := parseInetSocket(line, order)
 		if !ok {
 			return errParse(table, clip(string(line)))

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 
 from celery import Celery
+from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sandfly_web.settings")
+
+# Opening a connection costs more than storing a report.
+TASKS_PER_CONNECTION = 10_000
 
 app = Celery("sandfly_web")
 
@@ -31,6 +35,8 @@ def configure(application: Celery) -> None:
         worker_hijack_root_logger=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options={"visibility_timeout": 600},
+        # Celery's Django support closes the database connection before and after every task unless told to wait.
+        CELERY_DB_REUSE_MAX=TASKS_PER_CONNECTION,
         timezone="UTC",
         beat_schedule={
             "dispatch": {
@@ -38,6 +44,16 @@ def configure(application: Celery) -> None:
                 "schedule": interval,
                 # A tick that nobody took before the next one is stale.
                 "options": {"expires": interval},
+            },
+            "sync-schedules": {
+                "task": "sandfly_web.scans.sync_schedules",
+                "schedule": 60,
+                "options": {"expires": 60},
+            },
+            "retain": {
+                "task": "sandfly_web.scans.retain",
+                "schedule": crontab(minute="17"),
+                "options": {"expires": 3000},
             },
         },
     )

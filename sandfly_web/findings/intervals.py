@@ -77,7 +77,7 @@ def store_observations(visit: Visit, observations: Iterable[Observation]) -> Non
     unique = {(seen.subject, seen.identity_digest): seen for seen in observations}
     if not unique:
         return
-    base = {"host": visit.host_id, "scan": visit.scan_id, "at": visit.observed_at}
+    base: dict[str, Any] = {"host": visit.host_id, "scan": visit.scan_id, "at": visit.observed_at}
     with connection.cursor() as cursor:
         cursor.execute(_EXTEND, {**base, "keys": _keys(unique.values())})
         same = set(cursor.fetchall())
@@ -99,7 +99,7 @@ def retire_missing(visit: Visit, subjects: Collection[str], rule_ids: Collection
     """
     if not (subjects and rule_ids):
         return
-    parameters = {
+    parameters: dict[str, Any] = {
         "host": visit.host_id,
         "scan": visit.scan_id,
         "subjects": list(subjects),

@@ -151,7 +151,8 @@ def resend_lost(redis: Redis, now: datetime) -> int:
         # A worker may hold the message and not have begun; a whole visit later it has.
         grace_s = settings.SCAN_SILENCE_S + Limits().visit_deadline_s
         silent = silent.filter(dispatched_at__lt=now - timedelta(seconds=grace_s))
-    lost = silent.filter(host__zone__in=empty).update(**QUEUED_AGAIN)
+    # A new attempt: should a worker have taken the old message after all, it drops a second one of the same number.
+    lost = silent.filter(host__zone__in=empty).update(attempt=F("attempt") + 1, **QUEUED_AGAIN)
     if lost:
         log.warning("%d scans are sent again: the broker lost them", lost)
     return lost

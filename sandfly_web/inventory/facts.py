@@ -1,0 +1,107 @@
+"""What a visit says of its host: facts, state and the keys it showed. Called by ingest with the host's row locked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from sandfly_web.inventory.hostkeys import fingerprint
+from sandfly_web.inventory.models import Host, HostKey
+from sandfly_web.scans.cleaning import clean_mapping, clean_text
+from scanners.contract import Failure, HostKeyPin, Profile
+from scanners.errors import AuthError, ConnectError, HostKeyError, PlatformError
+
+log = logging.getLogger(__name__)
+
+HOST_KEY_CHANGED = "host_key_changed"
+MAX_REASON_CHARS = 1024
+MAX_PRESENTED_KEYS = 32
+_STATE_AFTER: dict[str, str] = {
+    **dict.fromkeys(ConnectError.codes, Host.State.OFFLINE),
+    **dict.fromkeys(AuthError.codes, Host.State.AUTH_FAILED),
+    **dict.fromkeys(PlatformError.codes & {"unsupported_arch", "not_linux"}, Host.State.UNSUPPORTED),
+    HOST_KEY_CHANGED: Host.State.KEY_CHANGED,
+}
+
+
+def state_after(failure: Failure | None, before: str) -> str:
+    """The host's state after a visit that ended like this."""
+    if failure is None:
+        return Host.State.ACTIVE
+    if failure.code in _STATE_AFTER:
+        return _STATE_AFTER[failure.code]
+    # Any other failure comes from a host that answers.
+    return Host.State.ACTIVE if before == Host.State.OFFLINE else before
+
+
+def store_facts(host: Host, profile: Profile | None, failure: Failure | None, observed_at: datetime) -> None:
+    """Write state and, when the visit got that far, what the host is. One query."""
+    changes: dict[str, Any] = {
+        "state": state_after(failure, host.state),
+        "state_reason": clean_text(failure.message, MAX_REASON_CHARS) if failure else "",
+    }
+    if profile is not None:
+        changes |= _facts(host, profile)
+        changes["last_seen_at"] = max(observed_at, host.last_seen_at or observed_at)
+    Host.objects.filter(pk=host.pk).update(**changes)
+
+
+def _facts(host: Host, profile: Profile) -> dict[str, Any]:
+    hostname = clean_text(profile.hostname, 255)
+    facts: dict[str, Any] = {
+        "hostname": hostname,
+        "machine_id": clean_text(profile.machine_id, 64),
+        "os_name": clean_text(profile.os_name, 255),
+        "kernel": clean_text(profile.kernel, 255),
+        "architecture": clean_text(profile.arch or profile.machine, 32),
+        "profile": clean_mapping(msgspec.structs.asdict(profile)),
+    }
+    # Until people name it, a host added by its address is called what it calls itself.
+    if hostname and host.hostname == "" and host.name in {host.address, f"{host.address}:{host.port}"}:
+        facts["name"] = hostname
+    return facts
+
+
+def store_keys(
+    host: Host, presented: Iterable[HostKeyPin], failure: Failure | None, observed_at: datetime
+) -> list[HostKey]:
+    """Remember the keys the host showed: pinned when it may enrol and its visit accepted them, else as not accepted.
+
+    Known keys keep their status and move last seen. Returns the keys as they were shown.
+    """
+    is_refused = failure is not None and failure.code in HostKeyError.codes
+    enrols = host.accept_new_host_key and not is_refused
+    status = HostKey.Status.PINNED if enrols else HostKey.Status.REJECTED
+    keys = [key for pin in list(presented)[:MAX_PRESENTED_KEYS] if (key := _key(host, pin, status, observed_at))]
+    if keys:
+        HostKey.objects.bulk_create(
+            keys,
+            update_conflicts=True,
+            unique_fields=["host", "fingerprint"],
+            update_fields=["last_seen_at", "status"] if enrols else ["last_seen_at"],
+        )
+    if keys and enrols:
+        # Trust on first use is for one visit only.
+        Host.objects.filter(pk=host.pk).update(accept_new_host_key=False)
+    return keys
+
+
+def _key(host: Host, pin: HostKeyPin, status: str, observed_at: datetime) -> HostKey | None:
+    try:
+        shown = fingerprint(pin.public_key)
+    except ValueError:
+        log.warning("host %s: a presented host key is not base64 and is not kept", host.pk)
+        return None
+    return HostKey(
+        host=host,
+        key_type=clean_text(pin.key_type, 64),
+        public_key=pin.public_key,
+        fingerprint=shown,
+        status=status,
+        first_seen_at=observed_at,
+        last_seen_at=observed_at,
+    )

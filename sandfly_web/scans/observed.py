@@ -1,0 +1,136 @@
+"""Reads a report's matches into findings and records, cleaned and bounded. Pure but for the rules it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sandfly_web.findings.fingerprint import content_digest, fingerprint, identity_digest
+from sandfly_web.findings.intervals import Observation
+from sandfly_web.findings.sightings import Sighting
+from sandfly_web.rules.explain import render
+from sandfly_web.rules.models import Rule
+from sandfly_web.scans.cleaning import clean_record, clean_text
+from scanners.contract import CollectorState, RuleMatch, RuleState, ScanReport
+
+MAX_SUBJECT_CHARS = 32
+MAX_UNKNOWN = 256
+ALERTING = frozenset({Rule.Type.DETECTION, Rule.Type.POLICY})
+
+
+@dataclass(frozen=True)
+class RuleFacts:
+    """What ingest needs of a rule; `fields` are those it asked the probe for."""
+
+    id: str
+    name: str
+    type: str
+    title: str
+    level: str
+    tags: list[str]
+    explain: str
+    fields: tuple[str, ...]
+
+    @property
+    def alerts(self) -> bool:
+        """Detection and policy rules make findings; recon and incident rules bring records."""
+        return self.type in ALERTING
+
+
+@dataclass(frozen=True)
+class _Cleaned:
+    """One match, cleaned once for all of its rules."""
+
+    subject: str
+    identity: dict[str, Any]
+    record: dict[str, Any]
+    truncated: list[str]
+    unknown: dict[str, str]
+
+
+def _clean(match: RuleMatch) -> _Cleaned:
+    record, cut = clean_record(match.record)
+    identity, _ = clean_record(match.identity)
+    named = [clean_text(name, 255) for name in match.truncated[:MAX_UNKNOWN]]
+    unknown = list(match.unknown.items())[:MAX_UNKNOWN]
+    return _Cleaned(
+        subject=clean_text(match.subject, MAX_SUBJECT_CHARS),
+        identity=identity,
+        record=record,
+        truncated=[*named, *cut],
+        unknown={clean_text(name, 255): clean_text(reason, 255) for name, reason in unknown},
+    )
+
+
+def read_matches(
+    host: str, matches: Iterable[RuleMatch], rules: Mapping[str, RuleFacts]
+) -> tuple[list[Sighting], list[Observation]]:
+    """Findings and records of a visit; `host` is the host's id.
+
+    Several matches with one identity (two processes with the same command) become one: that with the smallest digest,
+    so that the next visit picks the same.
+    """
+    sightings: dict[str, Sighting] = {}
+    observations: dict[tuple[str, str], Observation] = {}
+    for match in matches:
+        cleaned = _clean(match)
+        matched = [rules[rule_id] for rule_id in match.rule_ids if rule_id in rules]
+        for rule in matched:
+            if rule.alerts:
+                seen = _sighting(host, rule, cleaned)
+                other = sightings.setdefault(seen.fingerprint, seen)
+                if seen.evidence_digest < other.evidence_digest:
+                    sightings[seen.fingerprint] = seen
+        collecting = [rule for rule in matched if not rule.alerts]
+        if collecting:
+            noted = _observation(collecting, cleaned)
+            key = (noted.subject, noted.identity_digest)
+            if noted.digest <= observations.setdefault(key, noted).digest:
+                observations[key] = noted
+    return list(sightings.values()), list(observations.values())
+
+
+def _sighting(host: str, rule: RuleFacts, match: _Cleaned) -> Sighting:
+    return Sighting(
+        fingerprint=fingerprint(rule.id, host, match.subject, match.identity),
+        rule_id=rule.id,
+        rule_name=rule.name,
+        subject=match.subject,
+        title=rule.title,
+        level=rule.level,
+        tags=rule.tags,
+        explanation=render(rule.explain, match.record) if rule.explain else rule.title,
+        identity=match.identity,
+        evidence=match.record,
+        # Other rules of the same visit add fields to the record; they are no change of this rule's evidence.
+        evidence_digest=content_digest(match.subject, match.record, rule.fields),
+        truncated=match.truncated,
+        unknown=match.unknown,
+    )
+
+
+def _observation(rules: list[RuleFacts], match: _Cleaned) -> Observation:
+    asked = dict.fromkeys(name for rule in rules for name in rule.fields)
+    data = {name: match.record[name] for name in [*match.identity, *asked] if name in match.record} or match.record
+    return Observation(
+        subject=match.subject,
+        identity_digest=identity_digest(match.subject, match.identity),
+        digest=content_digest(match.subject, data),
+        identity=match.identity,
+        data=data,
+        rule_ids=sorted(rule.id for rule in rules),
+    )
+
+
+def subjects_collected(report: ScanReport) -> list[str]:
+    """Subjects of which everything was looked at."""
+    return [status.subject for status in report.collectors if status.state == CollectorState.OK]
+
+
+def rules_completed(report: ScanReport) -> list[str]:
+    """Ids of the rules that saw all there was: no failure, no limit, nothing they could not look at."""
+    done = {RuleState.ALERT, RuleState.PASS}
+    return [
+        status.rule_id for status in report.rules if status.state in done and not (status.truncated or status.unknown)
+    ]

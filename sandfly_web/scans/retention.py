@@ -1,0 +1,49 @@
+"""Deletes what is older than it is kept: final scans, records that are gone from their host, plans nobody uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Exists, Model, OuterRef, QuerySet
+
+from sandfly_web.findings.models import Record
+from sandfly_web.scans.models import Plan, Scan
+
+# Small transactions: dispatch and ingest work on the same tables meanwhile.
+CHUNK_ROWS = 500
+# Of each kind in one run, so that the task that runs it ends; beat starts it again.
+MAX_CHUNKS = 100
+# A plan is made before the scans that name it.
+PLAN_GRACE = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """How many rows went."""
+
+    scans: int
+    records: int
+    plans: int
+
+
+def delete_old(now: datetime, scan_days: int, record_days: int) -> Deleted:
+    """Findings stay: they only lose the link to the deleted scans. Bounded; safe to break off and run again."""
+    scans = Scan.objects.filter(status__in=Scan.FINAL, created_at__lt=now - timedelta(days=scan_days))
+    records = Record.objects.filter(is_current=False, last_seen_at__lt=now - timedelta(days=record_days))
+    in_use = Scan.objects.filter(plan=OuterRef("pk"))
+    plans = Plan.objects.filter(~Exists(in_use), created_at__lt=now - PLAN_GRACE)
+    return Deleted(_delete(scans), _delete(records), _delete(plans))
+
+
+def _delete(rows: QuerySet[Any]) -> int:
+    model: type[Model] = rows.model
+    total = 0
+    for _ in range(MAX_CHUNKS):
+        keys = list(rows.order_by("pk").values_list("pk", flat=True)[:CHUNK_ROWS])
+        if not keys:
+            break
+        model._default_manager.filter(pk__in=keys).delete()
+        total += len(keys)
+    return total

@@ -1,0 +1,57 @@
+"""Celery's way in: decode, call one function, log what it did."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import Any
+
+from celery import shared_task
+from celery.exceptions import Reject
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, close_old_connections
+from django.utils import timezone
+
+from sandfly_web.scans.dispatch import dispatch_due
+from sandfly_web.scans.ingest import ingest_report
+from sandfly_web.scans.retention import delete_old
+from sandfly_web.scans.services import sync_schedules
+from scanners.contract import INGEST_TASK
+
+log = logging.getLogger(__name__)
+
+# Jitter must not be predictable: whoever knows when a host is visited can hide in between.
+_rng = random.SystemRandom()
+# How long ingest waits before it takes a report again that the database did not take.
+DATABASE_PAUSE_S = 5
+
+
+@shared_task(name="sandfly_web.scans.dispatch", ignore_result=True, soft_time_limit=120, time_limit=150)
+def dispatch() -> None:
+    tick = dispatch_due(timezone.now(), _rng)
+    log.info("dispatched: %s", tick)
+
+
+@shared_task(name=INGEST_TASK, ignore_result=True, acks_late=True, reject_on_worker_lost=True, time_limit=600)
+def ingest(report: dict[str, Any] | str) -> None:
+    """One `ScanReport` as JSON object (or its text). While the database is away it goes back to the queue."""
+    close_old_connections()
+    try:
+        ingest_report(report)
+    except (OperationalError, InterfaceError) as error:
+        log.warning("the database does not take a report, it is kept in the queue: %s", type(error).__name__)
+        # Nothing else could be stored meanwhile either; without the pause the message would go round and round.
+        time.sleep(DATABASE_PAUSE_S)
+        raise Reject(str(type(error).__name__), requeue=True) from error
+
+
+@shared_task(name="sandfly_web.scans.sync_schedules", ignore_result=True, time_limit=600)
+def sync() -> None:
+    sync_schedules(timezone.now(), _rng)
+
+
+@shared_task(name="sandfly_web.scans.retain", ignore_result=True, time_limit=3600)
+def retain() -> None:
+    deleted = delete_old(timezone.now(), settings.SCAN_RETENTION_DAYS, settings.RECORD_RETENTION_DAYS)
+    log.info("retention: %s", deleted)

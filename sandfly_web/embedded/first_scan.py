@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from django.utils import timezone
 from redis import Redis, RedisError
 from rich.text import Text
 
 from sandfly_web.embedded.first_start import FIRST_RULE_TYPES
 from sandfly_web.findings.models import Finding
+from sandfly_web.scans.dispatch import dispatch_due
 from sandfly_web.scans.heartbeats import read_heartbeats
 from sandfly_web.scans.models import Scan
 from sandfly_web.scans.services import RuleChoice, request_scans
@@ -38,8 +41,10 @@ WORDS = {
 
 
 def request(host: Host) -> Scan:
-    """Queue a scan with the rules of the daily schedule. Raises ValidationError when no rule is enabled."""
+    """Queue a scan with the rules of the daily schedule and send it. Raises ValidationError when no rule is enabled."""
     batch = request_scans([host], RuleChoice(types=FIRST_RULE_TYPES), priority=Scan.Priority.HIGH)
+    # Not to wait for beat's next tick.
+    dispatch_due(timezone.now(), random.SystemRandom())
     return batch.scans[0]
 
 

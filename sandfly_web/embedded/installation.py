@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.core.exceptions import ValidationError
@@ -26,7 +25,7 @@ from sandfly_web.embedded.processes import LOOPBACK, WILDCARD, all_services, pyt
 from sandfly_web.embedded.screen import Access, Screen
 from sandfly_web.embedded.server import end_session, guarded, open_log
 from sandfly_web.embedded.supervisor import Supervisor
-from sandfly_web.rules.faults import RuleErrors
+from sandfly_web.rules.compiled import RuleErrors
 from sandfly_web.rules.services import load_catalog
 
 if TYPE_CHECKING:
@@ -219,12 +218,12 @@ def load_rules() -> str:
 
 
 def build_probe() -> str:
-    """The probe for this machine exists; says where."""
+    """The probe for this machine exists; says which."""
     try:
-        probe = ensure(host_arch())
+        build = ensure(host_arch())
     except BuildError as error:
         raise EmbeddedError(f"the probe for this machine cannot be built: {error}") from None
-    return Path(probe).name
+    return f"{build.path.name}, {build.size / 1e6:.1f} MB"
 
 
 def listen_to_signals() -> None:

@@ -14,7 +14,8 @@ WILDCARD = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised here, bound o
 # A worker opens no database and signs no session, so it is given nothing that could.
 WITHHELD_FROM_WORKERS = ("DATABASE_URL", "SANDFLY_SECRET_KEY", "PGPASS", "DJANGO_SETTINGS_MODULE")
 WORKER_CONCURRENCY = 8
-QUIET_WORKER = ("--without-gossip", "--without-mingle", "--loglevel", "WARNING")
+# Workers have nothing to say to each other.
+ALONE = ("--without-gossip", "--without-mingle")
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,14 @@ def python(*arguments: str) -> list[str]:
     return [sys.executable, "-m", *arguments]
 
 
-def worker_environment(environment: dict[str, str], *, zone: str, redis_url: str, key_file: str) -> dict[str, str]:
-    """What a worker of the zone gets of ours: broker and zone key, neither database nor secret key."""
+def worker_environment(environment: dict[str, str], *, redis_url: str, key_file: str) -> dict[str, str]:
+    """What a worker gets of ours: broker and zone key, neither database nor secret key."""
     kept = {
         name: value
         for name, value in environment.items()
         if not name.startswith(WITHHELD_FROM_WORKERS) and name != "SANDFLY_DATA_DIR"
     }
-    return kept | {"REDIS_URL": redis_url, "SANDFLY_ZONE": zone, "SANDFLY_ZONE_KEY_FILE": key_file}
+    return kept | {"REDIS_URL": redis_url, "SANDFLY_ZONE_KEY_FILE": key_file}
 
 
 def worker_command(zone: str, concurrency: int = WORKER_CONCURRENCY) -> list[str]:
@@ -45,7 +46,7 @@ def worker_command(zone: str, concurrency: int = WORKER_CONCURRENCY) -> list[str
     return [
         *python("celery", "-A", "scanners.app", "worker"),
         *("--queues", f"zone.{zone}", "--hostname", f"{zone}@%h"),
-        *("--pool", "threads", "--concurrency", str(concurrency), *QUIET_WORKER),
+        *("--pool", "threads", "--concurrency", str(concurrency), *ALONE, "--loglevel", "INFO"),
     ]
 
 
@@ -86,16 +87,14 @@ def all_services(data: DataDir, *, host: str, port: int, redis_url: str) -> list
     """The processes of a whole installation, in the order in which they are stopped."""
     environment = dict(os.environ)
     web = web_environment(environment, data, host)
-    worker = worker_environment(
-        environment, zone=DEFAULT_ZONE, redis_url=redis_url, key_file=str(data.zone_key(DEFAULT_ZONE))
-    )
+    worker = worker_environment(environment, redis_url=redis_url, key_file=str(data.zone_key(DEFAULT_ZONE)))
     beat = [
         *python("celery", "-A", "sandfly_web", "beat", "--loglevel", "WARNING"),
         *("--schedule", str(data.root / "beat-schedule"), "--pidfile", ""),
     ]
     ingest = [
         *python("celery", "-A", "sandfly_web", "worker", "--queues", "ingest,web", "--hostname", "ingest@%h"),
-        *("--concurrency", "2", *QUIET_WORKER),
+        *("--concurrency", "2", *ALONE, "--loglevel", "WARNING"),
     ]
     return [
         Service("beat", beat, web),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from sandfly_web.embedded import postgres
 from sandfly_web.embedded.paths import DataDir
 
 
@@ -23,7 +25,25 @@ def scratch() -> Iterator[Path]:
 
 
 @pytest.fixture
-def data(scratch: Path) -> DataDir:
+def fresh(scratch: Path) -> DataDir:
+    """A data directory that does not exist yet."""
+    return DataDir(scratch / "d")
+
+
+@pytest.fixture(scope="session")
+def initialised() -> Iterator[Path]:
+    """A data directory whose servers were started and stopped once; tests copy it, initdb takes a second."""
+    root = Path(tempfile.mkdtemp(prefix="sf-", dir="/tmp"))
+    root.chmod(0o711)
+    postgres.start(DataDir(root / "d")).stop()
+    yield root / "d"
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def data(scratch: Path, initialised: Path) -> DataDir:
+    """A data directory with a database."""
+    subprocess.run(["cp", "-a", str(initialised), str(scratch / "d")], check=True)
     return DataDir(scratch / "d")
 
 

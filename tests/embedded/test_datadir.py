@@ -17,24 +17,24 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_others_can_neither_list_nor_read_anything(data):
-    prepare(data)
-    ensure_secret_key(data)
+def test_others_can_neither_list_nor_read_anything(fresh):
+    prepare(fresh)
+    ensure_secret_key(fresh)
 
-    assert {path.name: oct(mode(path) & 0o007) for path in (data.root, *data.root.rglob("*"))} == {
-        path.name: "0o0" for path in (data.root, *data.root.rglob("*"))
+    assert {path.name: oct(mode(path) & 0o007) for path in (fresh.root, *fresh.root.rglob("*"))} == {
+        path.name: "0o0" for path in (fresh.root, *fresh.root.rglob("*"))
     }
-    assert mode(data.secret_key) == 0o600
-    assert mode(data.zone_key("x").parent) == mode(data.logs) == mode(data.run) == 0o700
+    assert mode(fresh.secret_key) == 0o600
+    assert mode(fresh.zone_key("x").parent) == mode(fresh.logs) == mode(fresh.run) == 0o700
 
 
-def test_wide_modes_are_narrowed_again(data):
-    prepare(data)
-    data.logs.chmod(0o755)
+def test_wide_modes_are_narrowed_again(fresh):
+    prepare(fresh)
+    fresh.logs.chmod(0o755)
 
-    prepare(data)
+    prepare(fresh)
 
-    assert mode(data.logs) == 0o700
+    assert mode(fresh.logs) == 0o700
 
 
 def test_a_directory_with_other_things_is_refused_and_keeps_its_mode(scratch):
@@ -55,20 +55,20 @@ def test_a_directory_of_the_system_is_never_taken(path):
 
 
 @pytest.mark.integration
-def test_somebody_else_s_directory_is_refused(data):
-    data.root.mkdir()
-    os.chown(data.root, 65534, 65534)
+def test_somebody_else_s_directory_is_refused(fresh):
+    fresh.root.mkdir()
+    os.chown(fresh.root, 65534, 65534)
 
     with pytest.raises(EmbeddedError, match="belongs to another user"):
-        prepare(data)
+        prepare(fresh)
 
 
-def test_a_directory_of_another_layout_is_refused(data):
-    prepare(data)
-    data.layout.write_text("2\n")
+def test_a_directory_of_another_layout_is_refused(fresh):
+    prepare(fresh)
+    fresh.layout.write_text("2\n")
 
     with pytest.raises(EmbeddedError, match=r"another version .layout 2."):
-        prepare(data)
+        prepare(fresh)
 
 
 def test_a_path_too_deep_for_a_unix_socket_is_refused_with_its_excess(scratch):
@@ -91,29 +91,29 @@ def test_a_file_in_the_way_is_named(scratch):
         prepare(DataDir(scratch / "file" / "d"))
 
 
-def test_the_secret_key_is_made_once(data):
-    prepare(data)
+def test_the_secret_key_is_made_once(fresh):
+    prepare(fresh)
 
-    assert ensure_secret_key(data)
-    key = data.secret_key.read_text()
-    assert not ensure_secret_key(data)
-    assert data.secret_key.read_text() == key
+    assert ensure_secret_key(fresh)
+    key = fresh.secret_key.read_text()
+    assert not ensure_secret_key(fresh)
+    assert fresh.secret_key.read_text() == key
     assert len(key) > 50
 
 
-def test_a_second_lock_is_refused_and_names_the_holder(data):
-    prepare(data)
+def test_a_second_lock_is_refused_and_names_the_holder(fresh):
+    prepare(fresh)
 
-    with locked(data, "up"), pytest.raises(EmbeddedError, match=f"up already runs on .* .process {os.getpid()}."):
-        take_lock(data, "up")
+    with locked(fresh, "up"), pytest.raises(EmbeddedError, match=f"up already runs on .* .process {os.getpid()}."):
+        take_lock(fresh, "up")
 
 
-def test_a_lock_is_free_again_after_its_holder(data):
-    prepare(data)
-    with locked(data, "up"):
+def test_a_lock_is_free_again_after_its_holder(fresh):
+    prepare(fresh)
+    with locked(fresh, "up"):
         pass
 
-    with locked(data, "up"):
+    with locked(fresh, "up"):
         pass
 
 

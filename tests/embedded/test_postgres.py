@@ -42,10 +42,10 @@ def test_data_is_kept_over_a_restart(data):
         assert query(data, "SELECT answer FROM kept") == [(42,)]
 
 
-def test_the_cluster_is_utf8_with_checksums_and_the_same_sort_order_everywhere(data):
-    with postgres.start(data):
-        encoding = query(data, "SELECT pg_encoding_to_char(encoding), datlocprovider, datlocale FROM pg_database")
-        checksums = query(data, "SHOW data_checksums")
+def test_the_cluster_is_utf8_with_checksums_and_the_same_sort_order_everywhere(fresh):
+    with postgres.start(fresh):
+        encoding = query(fresh, "SELECT pg_encoding_to_char(encoding), datlocprovider, datlocale FROM pg_database")
+        checksums = query(fresh, "SHOW data_checksums")
 
     assert set(encoding) == {("UTF8", "b", "C.UTF-8")}
     assert checksums == [("on",)]
@@ -142,47 +142,47 @@ def test_a_server_left_behind_is_ended_before_the_next_start(data):
         assert second.is_running()
 
 
-def test_a_cluster_of_another_major_version_is_named(data):
-    account = prepare(data)
-    data.cluster.mkdir()
-    os.chown(data.cluster, account.uid, account.gid)
-    (data.cluster / "PG_VERSION").write_text("12\n")
+def test_a_cluster_of_another_major_version_is_named(fresh):
+    account = prepare(fresh)
+    fresh.cluster.mkdir()
+    os.chown(fresh.cluster, account.uid, account.gid)
+    (fresh.cluster / "PG_VERSION").write_text("12\n")
 
     with pytest.raises(EmbeddedError, match="written by PostgreSQL 12 and this version of sandfly brings 18"):
-        postgres.start(data)
+        postgres.start(fresh)
 
 
-def test_a_directory_that_is_no_cluster_is_not_touched(data):
-    prepare(data)
-    data.cluster.mkdir()
-    (data.cluster / "letters.txt").write_text("mine")
+def test_a_directory_that_is_no_cluster_is_not_touched(fresh):
+    prepare(fresh)
+    fresh.cluster.mkdir()
+    (fresh.cluster / "letters.txt").write_text("mine")
 
     with pytest.raises(EmbeddedError, match="is no PostgreSQL cluster"):
-        postgres.start(data)
-    assert (data.cluster / "letters.txt").read_text() == "mine"
+        postgres.start(fresh)
+    assert (fresh.cluster / "letters.txt").read_text() == "mine"
 
 
-def test_an_initdb_cut_short_begins_anew(data):
-    account = prepare(data)
-    fresh = data.postgres / "cluster.new"
-    fresh.mkdir()
-    os.chown(fresh, account.uid, account.gid)
-    (fresh / "half").write_text("")
+def test_an_initdb_cut_short_begins_anew(fresh):
+    account = prepare(fresh)
+    half = fresh.postgres / "cluster.new"
+    half.mkdir()
+    os.chown(half, account.uid, account.gid)
+    (half / "base").write_text("")
 
-    with postgres.start(data):
-        assert query(data, "SELECT 1") == [(1,)]
+    with postgres.start(fresh):
+        assert query(fresh, "SELECT 1") == [(1,)]
 
 
 @pytest.mark.integration
-def test_a_full_disk_is_said_before_anything_is_written(scratch, data):
-    data.root.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=30m", "tmpfs", str(data.root)], check=True)
+def test_a_full_disk_is_said_before_anything_is_written(scratch, fresh):
+    fresh.root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=30m", "tmpfs", str(fresh.root)], check=True)
     try:
         with pytest.raises(EmbeddedError, match=r"the disk under .* is full: \d+ MB free"):
-            postgres.start(data)
-        assert not data.cluster.exists()
+            postgres.start(fresh)
+        assert not fresh.cluster.exists()
     finally:
-        subprocess.run(["umount", str(data.root)], check=True)
+        subprocess.run(["umount", str(fresh.root)], check=True)
 
 
 @pytest.mark.integration
@@ -222,18 +222,18 @@ AS_NOBODY = (
 
 
 @pytest.mark.integration
-def test_a_normal_user_runs_the_servers_himself(data, processes_of):
-    data.root.mkdir()
-    os.chown(data.root, 65534, 65534)
+def test_a_normal_user_runs_the_servers_himself(fresh, processes_of):
+    fresh.root.mkdir()
+    os.chown(fresh.root, 65534, 65534)
 
-    done = run_servers(data, "stop", *AS_NOBODY)
+    done = run_servers(fresh, "stop", *AS_NOBODY)
     output, errors = done.communicate(timeout=60)
 
     assert (done.returncode, errors) == (0, "")
     assert output.strip().isdigit()
-    assert data.cluster.stat().st_uid == 65534
-    assert stat.S_IMODE(data.root.stat().st_mode) == 0o700
-    assert processes_of(data.root) == []
+    assert fresh.cluster.stat().st_uid == 65534
+    assert stat.S_IMODE(fresh.root.stat().st_mode) == 0o700
+    assert processes_of(fresh.root) == []
 
 
 @pytest.mark.integration

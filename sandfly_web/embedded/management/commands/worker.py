@@ -34,6 +34,6 @@ class Command(BaseCommand):
         key = str(options["key"] or os.environ.get("SANDFLY_ZONE_KEY_FILE") or settings.DATA_DIR.zone_key(zone))
         if not os.access(key, os.R_OK):
             raise CommandError(f"cannot read the zone's private key {key}: copy it here, or name it with --key")
-        environment = worker_environment(dict(os.environ), zone=zone, redis_url=settings.REDIS_URL, key_file=key)
+        environment = worker_environment(dict(os.environ), redis_url=settings.REDIS_URL, key_file=key)
         command = worker_command(zone, options["concurrency"])
         os.execve(command[0], command, environment)  # noqa: S606 - our own interpreter, our own arguments

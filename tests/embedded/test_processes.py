@@ -1,0 +1,80 @@
+"""What the processes of an installation are given, and what a worker is not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandfly_web.embedded.paths import DataDir
+from sandfly_web.embedded.processes import all_services, web_environment, worker_environment
+
+CANARY = "canary-5d1f"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_worker_gets_neither_database_nor_secret_key():
+    names = ("DATABASE_URL", "DATABASE_URL_FILE", "SANDFLY_SECRET_KEY", "SANDFLY_SECRET_KEY_FILE", "PGPASSWORD")
+    secrets = dict.fromkeys(names, CANARY)
+
+    environment = worker_environment(
+        {**secrets, "PATH": "/bin", "SANDFLY_DATA_DIR": "/d"}, redis_url="unix:///r", key_file="/k"
+    )
+
+    assert environment == {"PATH": "/bin", "REDIS_URL": "unix:///r", "SANDFLY_ZONE_KEY_FILE": "/k"}
+
+
+def test_processes_stop_from_the_one_that_makes_work_to_the_one_that_shows_it():
+    services = all_services(DataDir(Path("/d")), host="127.0.0.1", port=8000, redis_url="unix:///r")
+
+    assert [service.name for service in services] == ["beat", "worker", "ingest", "web"]
+    assert "DATABASE_URL" not in services[1].environment
+    assert "SANDFLY_DATA_DIR" not in services[1].environment
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", "localhost,127.0.0.1,[::1]"),
+        ("10.0.0.5", "localhost,127.0.0.1,[::1],10.0.0.5"),
+        ("fd00::5", "localhost,127.0.0.1,[::1],[fd00::5]"),
+        ("0.0.0.0", f"localhost,127.0.0.1,[::1],{os.uname().nodename}"),
+    ],
+)
+def test_the_console_answers_under_the_address_it_listens_on(host, expected):
+    assert web_environment({}, DataDir(Path("/d")), host)["SANDFLY_ALLOWED_HOSTS"] == expected
+
+
+def test_allowed_hosts_that_are_set_stay_as_they_are():
+    given = {"SANDFLY_ALLOWED_HOSTS": "console.example"}
+
+    assert web_environment(given, DataDir(Path("/d")), "0.0.0.0")["SANDFLY_ALLOWED_HOSTS"] == "console.example"
+
+
+def run_worker_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", "worker", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_worker_without_its_zone_key_says_which_file(scratch):
+    done = run_worker_command("--zone", "dmz", SANDFLY_DATA_DIR=str(scratch))
+
+    assert done.returncode == 1
+    assert f"cannot read the zone's private key {scratch}/zones/dmz.key" in done.stderr
+
+
+def test_worker_refuses_a_zone_name_that_is_none():
+    done = run_worker_command("--zone", "../etc")
+
+    assert done.returncode == 1
+    assert "is no zone name" in done.stderr

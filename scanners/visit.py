@@ -179,6 +179,11 @@ class _Visit:
             raise ExpiredError("visit_deadline", f"the visit took longer than {self.job.limits.visit_deadline_s} s")
         return min(left, most_s)
 
+    def _cleanup_left_s(self) -> float:
+        """What is kept back for the clean-up; a moment even when the visit has run over."""
+        end = self.started + self.job.limits.visit_deadline_s
+        return min(CLEANUP_S, max(1.0, end - time.monotonic()))
+
     def _check(self) -> None:
         if datetime.now(UTC) >= self.job.expires_at:
             raise ExpiredError("expired", "the scan was not started before its expiry")
@@ -215,7 +220,7 @@ class _Visit:
             yield connection
         finally:
             if self.created:
-                self._clean_up(connection, lambda: self._open(secrets, jump_secrets, CLEANUP_S))
+                self._clean_up(connection, lambda: self._open(secrets, jump_secrets, self._cleanup_left_s()))
             connection.close()
             self._add_traffic(connection)
 
@@ -313,11 +318,11 @@ class _Visit:
         begun = time.monotonic()
         try:
             try:
-                self.removed += run_removal(connection, self.created, CLEANUP_S)
+                self.removed += run_removal(connection, self.created, self._cleanup_left_s())
             except ConnectError:
                 again = reopen()
                 try:
-                    self.removed += run_removal(again, self.created, CLEANUP_S)
+                    self.removed += run_removal(again, self.created, self._cleanup_left_s())
                 finally:
                     again.close()
                     self._add_traffic(again)

@@ -212,7 +212,7 @@ def test_network_that_goes_silent_ends_at_the_deadline(tmp_path: Path) -> None:
         silence.join()
         assert failure_code(report) in ("probe_timed_out", "connection_lost", "visit_deadline")
         assert report.cleanup and report.cleanup.code == "cleanup_unverified"
-        assert time.monotonic() - begun < 40
+        assert time.monotonic() - begun < 8
 
 
 # --- nobody there, or something else ---

@@ -8,9 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from scanners.contract import CredentialSecret, HostEndpoint, Phase  # noqa: E402
-from scanners.visit import run_visit  # noqa: E402
-from tests.scanners.standin import PLAN, ScriptBuild, make_job  # noqa: E402
+from scanners.contract import CredentialSecret, HostEndpoint, Phase
+from scanners.visit import run_visit
+from tests.scanners.standin import PLAN, ScriptBuild, make_job
 
 
 def main(address: str, port: str, key_file: str, directory: str) -> None:

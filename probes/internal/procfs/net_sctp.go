@@ -16,21 +16,21 @@ type SCTPSocket struct {
 
 // ReadSCTPSockets reads end points (listening) and associations of a network namespace.
 func (fs FS) ReadSCTPSockets(dir string, use func(SCTPSocket)) error {
-	for table, parse := range map[string]func([]byte) (SCTPSocket, error){
-		"eps": parseSCTPEndpoint, "assocs": parseSCTPAssociation,
-	} {
-		err := fs.readTable(dir+"/sctp/"+table, func(line []byte) error {
-			s, err := parse(line)
-			if err == nil {
-				use(s)
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
+	err := fs.readSCTP(dir+"/sctp/eps", parseSCTPEndpoint, use)
+	if err != nil {
+		return err
 	}
-	return nil
+	return fs.readSCTP(dir+"/sctp/assocs", parseSCTPAssociation, use)
+}
+
+func (fs FS) readSCTP(path string, parse func(line []byte) (SCTPSocket, error), use func(SCTPSocket)) error {
+	return fs.readTable(path, func(line []byte) error {
+		s, err := parse(line)
+		if err == nil {
+			use(s)
+		}
+		return err
+	})
 }
 
 // parseSCTPEndpoint reads "endpoint socket style state bucket port uid inode addresses…".

@@ -9,7 +9,6 @@ view of this machine. Needs root. Starts in well under two seconds and always ta
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -48,6 +47,7 @@ class Host:
     launcher: subprocess.Popen[bytes]
     pid: int
     host_keys: list[HostKeyPin] = field(default_factory=list)
+    has_own_network: bool = False
 
     @property
     def root(self) -> Path:
@@ -131,7 +131,7 @@ class Host:
         for entry in (self.root / "proc").iterdir():
             with contextlib.suppress(OSError):
                 if entry.name.isdigit():
-                    executable = os.readlink(entry / "exe")
+                    executable = (entry / "exe").readlink()
                     yield int(entry.name), f"{executable} {(entry / 'cmdline').read_bytes()!r}"
 
     def wait_clean(self, timeout_s: float = 5) -> list[str]:
@@ -163,6 +163,9 @@ class Host:
             os.kill(self.pid, signal.SIGKILL)
         self.launcher.kill()
         self.launcher.wait(10)
+        if self.has_own_network:
+            # Sockets that still try to send keep the namespace, and with it the pair, for many minutes.
+            subprocess.run(["ip", "link", "del", f"sf{self.pid}"], capture_output=True, check=False)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -182,9 +185,9 @@ def make_host(
     """A host that lives as long as the block.
 
     `users` come beside root (key only). `noexec` names scratch directories (/tmp, /dev/shm, /var/tmp) that are mounted
-    so. `flavour` is openssh, or busybox: Dropbear, BusyBox and nothing else. `hide` are directories of this machine that
-    the host sees empty. With `own_network` the host has its own network namespace behind a veth pair, and `address` must
-    be in a free /30 such as 10.99.0.2.
+    so. `flavour` is openssh, or busybox: Dropbear, BusyBox and nothing else. `hide` are directories of this machine
+    that the host sees empty. With `own_network` the host has its own network namespace behind a veth pair, and
+    `address` must be in a free /30 such as 10.99.0.2. The host dies with the thread that started it.
     """
     host = start_host(
         name, address=address, port=port, users=users, sshd_options=sshd_options or {}, noexec=noexec, flavour=flavour,
@@ -208,15 +211,19 @@ def start_host(
     host_keys = tree.write(flavour, sshd_options)
     launcher = _launch(directory, name, flavour, hide, noexec, own_network=own_network)
     try:
-        host = Host(name, address, port, directory, people, flavour, launcher, _inner_pid(launcher), host_keys)
+        pid = _inner_pid(launcher)
+        host = Host(name, address, port, directory, people, flavour, launcher, pid, host_keys, own_network)
         if own_network:
             _plug(host)
         wait_until(lambda: _is_listening(address, port) or launcher.poll() is not None)
     except BaseException:
         launcher.kill()
+        shutil.rmtree(directory, ignore_errors=True)
         raise
     if launcher.poll() is not None:
-        raise RuntimeError(f"the host did not start: {(directory / 'boot.log').read_text()}")
+        said = (directory / "boot.log").read_text()
+        host.stop()
+        raise RuntimeError(f"the host did not start: {said}")
     return host
 
 
@@ -230,17 +237,22 @@ def _launch(
         "HOST_NAME": name, "HIDE": " ".join(hide) if flavour == "openssh" else "", "NOEXEC": " ".join(noexec),
         "START": seed.START_SSHD if flavour == "openssh" else seed.START_DROPBEAR,
     }  # fmt: skip
-    argv = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child=SIGKILL", "--propagation=private"]
+    # A test run that is killed takes its hosts with it.
+    argv = [
+        "setpriv",
+        "--pdeathsig=KILL",
+        "unshare",
+        "--mount",
+        "--pid",
+        "--uts",
+        "--ipc",
+        "--fork",
+        "--kill-child=SIGKILL",
+        "--propagation=private",
+    ]
     argv += ["--net"] * own_network + ["/bin/sh", str(Path(__file__).with_name("boot.sh"))]
     with (directory / "boot.log").open("wb") as log:
-        return subprocess.Popen(
-            argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent
-        )
-
-
-def _die_with_parent() -> None:
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        return subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
 def _inner_pid(launcher: subprocess.Popen[bytes]) -> int:

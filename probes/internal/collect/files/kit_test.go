@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -79,6 +80,9 @@ func find(t *testing.T, records []seen, field, value string) seen {
 	t.Fatalf("no record with %s %q among %q", field, value, column(records, field))
 	return seen{}
 }
+
+// spaced writes values with a blank between them.
+func spaced(values ...any) string { return strings.TrimSuffix(fmt.Sprintln(values...), "\n") }
 
 // column gives one field of all records, sorted.
 func column(records []seen, field string) []string {

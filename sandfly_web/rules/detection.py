@@ -110,14 +110,17 @@ class _Builder:
         self.faults = faults
 
     def build(self, definition: Any, place: Place) -> SigmaDetection:
-        """A mapping (all must hold), a list (any must), or a keyword."""
+        """A mapping (all must hold), a list (any must), or a keyword.
+
+        Only entries have a line: pySigma would put that of a selection in the place of theirs.
+        """
         if isinstance(definition, dict) and definition:
             items = [self._item(key, value, (*place, key)) for key, value in definition.items()]
-            return SigmaDetection([*items], self._source(place), ConditionAND)
+            return SigmaDetection([*items], item_linking=ConditionAND)
         if isinstance(definition, list) and any(isinstance(entry, (dict, list)) for entry in definition):
             parts = [self.build(entry, (*place, index)) for index, entry in enumerate(definition)]
-            return SigmaDetection([*parts], self._source(place), ConditionOR)
-        return SigmaDetection([self._item(None, definition, place)], self._source(place))
+            return SigmaDetection([*parts], item_linking=ConditionOR)
+        return SigmaDetection([self._item(None, definition, place)])
 
     def _item(self, key: str | None, value: Any, place: Place) -> SigmaDetectionItem:
         values = value if isinstance(value, list) else [value]

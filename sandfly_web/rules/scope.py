@@ -16,6 +16,7 @@ from sandfly_web.rules.faults import Faults, did_you_mean
 from scanners.contract import Expr, Scope
 
 WALKED_SUBJECTS = frozenset({"file", "directory"})
+MAX_PATTERN = 4096
 _KEYS = frozenset({"paths", "exclude", "max_depth", "cross_mounts"})
 
 
@@ -40,7 +41,7 @@ def parse_scope(document: Document, subject: str, when: Expr | None, faults: Fau
     if written is None or written.paths:
         return written
     bounds = find_bounds(when) if when is not None else None
-    if not bounds:
+    if not bounds or not all(_is_pattern(bound.pattern) for bound in bounds):
         message = (
             "where to look is not known: begin with a `path|startswith` or `directory` that every match has, or give "
         )
@@ -135,7 +136,12 @@ def _read(raw: Any, line: int, faults: Faults) -> Scope | None:
 
 
 def _paths(value: Any, key: str, line: int, faults: Faults) -> list[str]:
-    if isinstance(value, list) and all(isinstance(path, str) and path.startswith("/") for path in value):
+    if isinstance(value, list) and all(isinstance(path, str) and _is_pattern(path) for path in value):
         return value
-    faults.add(line, f"sandfly.scope.{key}", "expected a list of absolute paths; components may hold * and ?")
+    message = "expected a list of absolute paths without . and .. in them; names may hold * and ?"
+    faults.add(line, f"sandfly.scope.{key}", message)
     return []
+
+
+def _is_pattern(path: str) -> bool:
+    return path.startswith("/") and len(path) <= MAX_PATTERN and not {".", ".."} & set(path.split("/"))

@@ -161,6 +161,9 @@ def _wanted_fields(
             faults.add(document.line(("sandfly", key)), f"sandfly.{key}", str(problem))
     if not meta.fields:
         known.extend(name for name in simplify.field_names(when) if name not in _KEPT_HOME)
+    if not known and when is not None:
+        # Keywords name no field.
+        known.extend(source.subject.identity)
     if not known and not faults:
         faults.add(document.line(("sandfly",)), "sandfly.fields", "name the fields that are wanted of each record")
     return tuple(dict.fromkeys(known))

@@ -1,0 +1,65 @@
+"""The sentence an analyst reads; records are hostile."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandfly_web.rules.explain import MAX_CHARS, find_places, render
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("/bin/sh", "/bin/sh"),
+        (5, "5"),
+        (1.5, "1.5"),
+        (True, "yes"),
+        (False, "no"),
+        (0, "0"),
+        (None, "(none)"),
+        ("", "(none)"),
+        ([], "(none)"),
+        (["a", "b"], "a, b"),
+        ([1, 2], "1, 2"),
+        ("a\nb\x1b[31m", "a\\x0ab\\x1b[31m"),
+        ("\u202egpj", "\\u202egpj"),
+        ("\udc80", "\\udc80"),
+        ("{path}", "{path}"),
+    ],
+)
+def test_values_are_shown_readably(value: Any, shown: str) -> None:
+    assert render("seen {x}.", {"x": value, "path": "no"}) == f"seen {shown}."
+
+
+def test_absent_fields_are_none() -> None:
+    assert render("{parent.name} and {parent.pid}", {"parent.name": "sh"}) == "sh and (none)"
+
+
+def test_long_values_leave_room_for_the_rest() -> None:
+    text = render("{a} ran {b}", {"a": "x" * 5000, "b": "sh"})
+
+    assert text.endswith("… ran sh")
+
+
+def test_long_lists_are_cut() -> None:
+    assert render("{a}", {"a": list(range(100))}).endswith("19, …")
+
+
+def test_places_are_found_once_in_order() -> None:
+    assert find_places("{b} {a.c} {b}") == ["b", "a.c"]
+
+
+VALUES = st.one_of(st.text(), st.integers(), st.floats(), st.booleans(), st.none(), st.lists(st.text(), max_size=30))
+
+
+@given(st.text(), st.dictionaries(st.sampled_from(["a", "b", "c.d"]), VALUES))
+def test_whatever_a_host_says_is_bounded_and_free_of_control_characters(template: str, record: dict[str, Any]) -> None:
+    text = render("{a} {b} {c.d}" * 3, record)
+
+    assert len(text) <= MAX_CHARS
+    assert not any(unicodedata.category(char)[0] == "C" for char in text)

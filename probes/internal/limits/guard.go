@@ -40,11 +40,10 @@ func sleep(d time.Duration, stop <-chan struct{}) {
 	}
 }
 
-// How often the CPU clock is read, how much unused share may be saved up (as a part of a second of share), and the
-// longest single sleep. The last keeps pauses short enough to notice a stop.
 const (
-	checkEvery = 5 * time.Millisecond
-	burstWall  = 100 * time.Millisecond
+	checkEvery = 5 * time.Millisecond   // how often the CPU clock is read
+	burstWall  = 100 * time.Millisecond // the share of how much wall time may be saved up
+	minSleep   = time.Millisecond       // shorter ones cost more than they give
 	maxSleep   = 250 * time.Millisecond
 )
 
@@ -110,7 +109,7 @@ func (g *Guard) Pause() error {
 		return nil
 	}
 	for g.settle(now); g.credit < 0; g.settle(g.meter.Now()) {
-		need := min(time.Duration(float64(-g.credit)/g.share), maxSleep)
+		need := min(max(time.Duration(float64(-g.credit)/g.share), minSleep), maxSleep)
 		g.meter.Sleep(need, g.stopped)
 		g.paused.Add(int64(g.meter.Now().Sub(now)))
 		now = g.meter.Now()

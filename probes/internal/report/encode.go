@@ -8,8 +8,8 @@ import (
 
 const hex = "0123456789abcdef"
 
-// appendText writes text as a JSON string of at most max bytes of the original, cut between characters. Bytes that are
-// not UTF-8 become the four characters \xNN, so that nothing a host sends can break the line or hide in it.
+// appendText writes text as a JSON string of at most max bytes of the original, cut between characters. NUL and bytes
+// that are not UTF-8 become the four characters \xNN, so that nothing a host sends can break the line or hide in it.
 func appendText(buf []byte, s string, max int) (line []byte, cut bool) {
 	s, cut = clip(s, max)
 	buf = append(buf, '"')
@@ -32,6 +32,8 @@ func appendText(buf []byte, s string, max int) (line []byte, cut bool) {
 
 func appendASCII(buf []byte, c byte) []byte {
 	switch {
+	case c == 0: // legal JSON as \u0000, but databases cannot hold it as text
+		return append(buf, `\\x00`...)
 	case c == '"' || c == '\\':
 		return append(buf, '\\', c)
 	case c >= 0x20 && c != 0x7f:

@@ -20,11 +20,12 @@ ALONE = ("--without-gossip", "--without-mingle")
 
 @dataclass(frozen=True)
 class Service:
-    """One process: what to run with which environment."""
+    """One process: what to run with which environment; those of a lower `stop_group` end before the others."""
 
     name: str
     command: list[str]
     environment: dict[str, str]
+    stop_group: int = 1
 
 
 def python(*arguments: str) -> list[str]:
@@ -79,12 +80,12 @@ def web_command(host: str, port: int) -> list[str]:
             "--graceful-timeout",
             "3",
         ),
-        *("--log-level", "warning", "--no-control-socket"),
+        *("--log-level", "warning", "--no-control-socket", "--preload"),
     ]
 
 
 def all_services(data: DataDir, *, host: str, port: int, redis_url: str) -> list[Service]:
-    """The processes of a whole installation, in the order in which they are stopped."""
+    """The processes of a whole installation."""
     environment = dict(os.environ)
     web = web_environment(environment, data, host)
     worker = worker_environment(environment, redis_url=redis_url, key_file=str(data.zone_key(DEFAULT_ZONE)))
@@ -97,7 +98,8 @@ def all_services(data: DataDir, *, host: str, port: int, redis_url: str) -> list
         *("--concurrency", "2", *ALONE, "--loglevel", "WARNING"),
     ]
     return [
-        Service("beat", beat, web),
+        # First of all no more work is handed out.
+        Service("beat", beat, web, stop_group=0),
         Service("worker", worker_command(DEFAULT_ZONE), worker),
         Service("ingest", ingest, web),
         Service("web", web_command(host, port), web),

@@ -33,7 +33,7 @@ STOP_STEPS = ((signal.SIGTERM, 4.0), (signal.SIGQUIT, 2.0), (signal.SIGKILL, 5.0
 MAX_RESTARTS = 5
 # A process that ran this long before it ended is not the one that cannot start.
 STABLE_S = 60.0
-NOTEWORTHY = re.compile(r"\b(WARNING|ERROR|CRITICAL|FATAL|[A-Z]\w+(?:Error|Exception):)")
+NOTEWORTHY = re.compile(r"(?<![%\w])(WARNING|ERROR|CRITICAL|FATAL|[A-Z]\w+(?:Error|Exception):)")
 SHOWN_CHARACTERS = 400
 
 
@@ -93,10 +93,11 @@ class Supervisor:
             self._take(min(left, 0.5))
 
     def stop(self) -> None:
-        """End all services one after the other, in the order of their start, each with its whole session."""
+        """End all services with their sessions: group by group, those of a group together."""
         self._is_stopping = True
+        for group in sorted({supervised.service.stop_group for supervised in self._all.values()}):
+            self._end([each for each in self._all.values() if each.service.stop_group == group])
         for supervised in self._all.values():
-            self._end(supervised)
             supervised.log.close()
         self._all.clear()
 
@@ -157,16 +158,15 @@ class Supervisor:
         supervised.start_again_at = time.monotonic() + delay
         self._show(name, f"ended ({describe_end(code)}), starts again in {delay:.0f} s; log: {log}")
 
-    def _end(self, supervised: Supervised) -> None:
-        self._wait_for(lambda: supervised.pid is not None or not supervised.is_alive, 1.0)
+    def _end(self, group: list[Supervised]) -> None:
+        self._wait_for(lambda: all(each.pid is not None or not each.is_alive for each in group), 1.0)
         for number, wait_s in STOP_STEPS:
-            if supervised.pid is None:
-                return
-            if number == signal.SIGKILL:
-                signal_group(supervised.pid, number)
-            else:
-                signal_process(supervised.pid, number)
-            self._wait_for(lambda: supervised.pid is None, wait_s)
+            for each in group:
+                if each.pid is not None and number == signal.SIGKILL:
+                    signal_group(each.pid, number)
+                elif each.pid is not None:
+                    signal_process(each.pid, number)
+            self._wait_for(lambda: not any(each.is_alive for each in group), wait_s)
 
     def _wait_for(self, is_so: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -105,22 +105,24 @@ def test_a_line_that_repeats_is_shown_once(supervisor, shown, fresh):
     assert shown.lines == [("beat", "ERROR no broker")]
 
 
-def test_processes_stop_one_after_the_other_in_their_order(supervisor, scratch):
+def test_a_group_has_ended_before_the_next_is_asked_to(supervisor, scratch):
     stopped = scratch / "stopped"
     text = (
         "import os, signal, sys, time\n"
-        "def stop(*_): open(os.environ['F'], 'a').write(os.environ['N'] + ' '); time.sleep(0.2); sys.exit()\n"
+        "def stop(*_):\n"
+        "    time.sleep(float(os.environ['S'])); open(os.environ['F'], 'a').write(os.environ['N'] + ' '); sys.exit()\n"
         "signal.signal(signal.SIGTERM, stop)\n"
         "open(os.environ['F'] + os.environ['N'], 'w')\n"
         "time.sleep(60)"
     )
-    for name in ("beat", "worker", "web"):
-        supervisor.start(script(name, text, F=str(stopped), N=name))
+    for name, group, seconds in (("web", 1, "0"), ("worker", 1, "0.4"), ("beat", 0, "0.4")):
+        service = script(name, text, F=str(stopped), N=name, S=seconds)
+        supervisor.start(replace(service, stop_group=group))
     tend_until(supervisor, lambda: all(Path(f"{stopped}{name}").exists() for name in ("beat", "worker", "web")))
 
     supervisor.stop()
 
-    assert stopped.read_text() == "beat worker web "
+    assert stopped.read_text() == "beat web worker "
 
 
 def test_one_that_ignores_every_request_is_killed_with_its_children(supervisor, fresh, processes_of, monkeypatch):

@@ -2,6 +2,7 @@ package system
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -179,6 +180,8 @@ func (f *fixture) process(p facts) {
 		f.link(dir+"fd/"+number, target)
 	}
 }
+
+func isGone(err error) bool { return errors.Is(err, collect.ErrGone) }
 
 func TestEveryFieldIsDescribed(t *testing.T) {
 	for _, c := range Collectors() {

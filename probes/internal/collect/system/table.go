@@ -181,7 +181,7 @@ func read[T any](p *process, l *lazy[T], from func() (T, error)) (T, error) {
 
 // hasMemory is false for kernel threads and zombies: they have no program, arguments, environment or descriptors.
 func (p *process) hasMemory() bool {
-	return !p.isKernelThread() && p.stat.State != 'Z' && p.stat.State != 'X'
+	return !p.isKernelThread() && (p.inThread || p.stat.State != 'Z' && p.stat.State != 'X')
 }
 
 // isKernelThread goes by the kernel's flag; very old kernels do not show it, there a child of kthreadd without memory

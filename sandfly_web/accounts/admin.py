@@ -15,6 +15,7 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from sandfly_web.accounts import services
+from sandfly_web.accounts.actor import actor
 from sandfly_web.accounts.models import ApiToken
 from sandfly_web.accounts.roles import Description
 from sandfly_web.console.site import ConsoleAdmin, LargeTable, ReadOnlyAdmin
@@ -34,7 +35,7 @@ ROLE_HELP = " · ".join(f"{value}: {text}" for value, text in Description.choice
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[type-arg, misc]
+class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
     """Rights come from roles only; single permissions are not offered."""
 
     form = UserChangeForm
@@ -49,7 +50,7 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[type-arg, misc]
     ]
     add_fieldsets = [(None, {"fields": ["username", "usable_password", "password1", "password2", "groups"]})]
     readonly_fields = ["last_login", "date_joined"]
-    filter_horizontal: list[str] = []
+    filter_horizontal = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         queryset: QuerySet[User] = super().get_queryset(request)
@@ -76,7 +77,7 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[type-arg, misc]
         return bool(super().has_delete_permission(request, obj))
 
 
-class TokenForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptable at run time
+class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     class Meta:
         model = ApiToken
         fields = ["name", "expires_at"]
@@ -108,13 +109,13 @@ class ApiTokenAdmin(ConsoleAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiToken]:
         queryset: QuerySet[ApiToken] = super().get_queryset(request)
-        return queryset if request.user.has_perm("auth.change_user") else queryset.filter(user=request.user)
+        return queryset if request.user.has_perm("auth.change_user") else queryset.filter(user=actor(request))
 
     def has_change_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
         return False
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, _change: bool) -> None:  # noqa: FBT001
-        row, token = services.create_token(request.user, form.cleaned_data["name"], form.cleaned_data["expires_at"])
+        row, token = services.create_token(actor(request), form.cleaned_data["name"], form.cleaned_data["expires_at"])
         obj.pk = row.pk
         messages.warning(request, f"Copy this token now, it is shown only once: {token}")
 
@@ -126,6 +127,7 @@ class ApiTokenAdmin(ConsoleAdmin):
 class LogEntryAdmin(ReadOnlyAdmin):
     """Who changed or looked at what."""
 
+    heading = "audit log"
     page_template = "console/pages/log_entry.html"
     list_display = ["when", "actor", "action", "kind", "thing", "changed_fields", "remote_addr"]
     list_display_links = ["thing"]

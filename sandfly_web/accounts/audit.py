@@ -1,12 +1,13 @@
 """Which changes are written to the audit log, and who looked at evidence.
 
-Fields that visits write are left out: they would bury what people did. Secrets, sealed or digested, are left out always.
+Fields that visits write are left out: they would bury what people did. Secrets, sealed or digested, are never in it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from auditlog.context import auditlog_value, set_extra_data
 from auditlog.middleware import AuditlogMiddleware
 from auditlog.registry import auditlog
 from auditlog.signals import accessed
@@ -14,7 +15,7 @@ from django.apps import apps
 
 if TYPE_CHECKING:
     from django.db.models import Model
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
 
 # Model → options of auditlog's registry.
 AUDITED: dict[str, dict[str, Any]] = {
@@ -56,8 +57,20 @@ def record_access(instance: Model) -> None:
     accessed.send(type(instance), instance=instance)
 
 
-class AuditMiddleware(AuditlogMiddleware):  # type: ignore[misc] - the package has no types
+class AuditMiddleware(AuditlogMiddleware):
     """Takes the address of the connection: a header that any client can write is no evidence."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """With one repair: a service's `set_actor` leaves its own context behind, and the package would then forget to
+        disconnect the receiver of this one, which would stay for the life of the process.
+        """
+        context = self.get_extra_data(request)
+        with set_extra_data(context_data=context):
+            try:
+                response: HttpResponse = self.get_response(request)
+            finally:
+                auditlog_value.set(context)
+        return response
 
     @staticmethod
     def _get_remote_addr(request: HttpRequest) -> str | None:

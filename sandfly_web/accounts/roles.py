@@ -1,4 +1,4 @@
-"""The five roles and the rights each adds to the one before. Pure; `accounts.services.ensure_roles` writes the groups."""
+"""The five roles and the rights each adds to the one before. Pure; `accounts.services` writes the groups."""
 
 from __future__ import annotations
 

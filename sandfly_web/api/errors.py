@@ -44,23 +44,23 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response | No
 
 def to_api_exception(error: Exception) -> exceptions.APIException | None:
     """What REST framework knows of this error, if it is one a client can cause."""
+    known: exceptions.APIException | None = None
     match error:
         case exceptions.APIException():
-            return error
+            known = error
         case Http404():
-            return exceptions.NotFound()
+            known = exceptions.NotFound()
         case PermissionDenied():
-            return exceptions.PermissionDenied()
+            known = exceptions.PermissionDenied()
         case DjangoValidationError():
-            return exceptions.ValidationError(
+            known = exceptions.ValidationError(
                 error.message_dict if hasattr(error, "error_dict") else {"non_field_errors": error.messages}
             )
         case ProtectedError() | RestrictedError():
-            return Conflict(f"still in use: {describe_users(error)}")
+            known = Conflict(f"still in use: {describe_users(error)}")
         case IntegrityError():
-            return Conflict("something with these values already exists, or was just changed")
-        case _:
-            return None
+            known = Conflict("something with these values already exists, or was just changed")
+    return known
 
 
 def describe_users(error: ProtectedError | RestrictedError) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db.models import Q
+from django.db.models import Field, Q
 from rest_framework.exceptions import ParseError
 from rest_framework.pagination import BasePagination
 from rest_framework.response import Response
@@ -21,7 +21,7 @@ from rest_framework.response import Response
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from django.db.models import Model, QuerySet
+    from django.db.models import Model
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
@@ -35,7 +35,8 @@ def after(ordering: Sequence[str], values: Sequence[Any]) -> Q:
     """
     lead = ordering[0]
     edge = "lte" if lead.startswith("-") else "gte"
-    tail, ties = Q(), {}
+    tail = Q()
+    ties: dict[str, Any] = {}
     for name, value in zip(ordering, values, strict=True):
         field = name.lstrip("-")
         tail |= Q(**ties, **{f"{field}__{'lt' if name.startswith('-') else 'gt'}": value})
@@ -55,7 +56,7 @@ class CursorPages(BasePagination):
     max_page_size = 500
     default_ordering = ("-id",)
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: APIView | None = None) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         self.url = request.build_absolute_uri(request.path)
         self.query = request.query_params.copy()
         self.ordering = tuple(getattr(view, "ordering", None) or self.default_ordering)
@@ -149,4 +150,7 @@ def to_python(model: type[Model], field: str, value: Any) -> Any:
     """Raises ValidationError for text that is no value of the field."""
     if not isinstance(value, str) or "\x00" in value:
         raise ValidationError("not text")
-    return model._meta.get_field(field).to_python(value)
+    column = model._meta.get_field(field)
+    if not isinstance(column, Field):
+        raise ValidationError("not a column")
+    return column.to_python(value)

@@ -4,12 +4,31 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.routers import SimpleRouter
 
+from sandfly_web.accounts.api import TokenViewSet
 from sandfly_web.api import schema  # noqa: F401 - registers the description of token authentication
 from sandfly_web.api.views import MeView
+from sandfly_web.findings.api import FindingViewSet, RecordViewSet
+from sandfly_web.inventory.api import CredentialViewSet, HostViewSet, JumpHostViewSet, TagViewSet, ZoneViewSet
+from sandfly_web.rules.api import RuleViewSet
+from sandfly_web.scans.api import ScanViewSet, ScheduleViewSet
 
 app_name = "api"
 
 router = SimpleRouter(trailing_slash=False)
+for name, viewset in {
+    "hosts": HostViewSet,
+    "zones": ZoneViewSet,
+    "tags": TagViewSet,
+    "credentials": CredentialViewSet,
+    "jump-hosts": JumpHostViewSet,
+    "schedules": ScheduleViewSet,
+    "scans": ScanViewSet,
+    "findings": FindingViewSet,
+    "records": RecordViewSet,
+    "rules": RuleViewSet,
+    "tokens": TokenViewSet,
+}.items():
+    router.register(name, viewset, basename=name)
 
 urlpatterns = [
     path("me", MeView.as_view(), name="me"),

@@ -21,14 +21,20 @@ if TYPE_CHECKING:
 LISTED_FINDINGS = 25
 LISTED_SCANS = 10
 LISTED_RECORDS = 25
-PROFILE_FIELDS = ("hostname", "os_name", "kernel", "architecture", "machine_id")
+PROFILE_FIELDS = {
+    "hostname": "Host name",
+    "os_name": "System",
+    "kernel": "Kernel",
+    "architecture": "Architecture",
+    "machine_id": "Machine id",
+}
 
 
 def host_context(host: Host, user: AbstractUser) -> dict[str, Any]:
     """Parts that the user may not see are empty."""
     context: dict[str, Any] = {
         "thing": host,
-        "profile": [{"label": label(name), "value": getattr(host, name)} for name in PROFILE_FIELDS],
+        "profile": [{"label": words, "value": getattr(host, name)} for name, words in PROFILE_FIELDS.items()],
         "keys": list(host.host_keys.all()),
         "tags": list(host.tags.all()),
         "can_scan": user.has_perm("scans.add_scan"),
@@ -66,7 +72,7 @@ def records_of(host: Host) -> list[dict[str, Any]]:
     """Current records by subject, the first few of each."""
     current = Record.objects.filter(host=host, is_current=True).order_by()
     counts = dict(current.values_list("subject").annotate(Count("pk")))
-    numbered = current.annotate(place=Window(RowNumber(), partition_by=F("subject"), order_by=F("id")))
+    numbered = current.annotate(place=Window(RowNumber(), partition_by=F("subject"), order_by="id"))
     listed = numbered.filter(place__lte=LISTED_RECORDS).order_by("subject", "id").defer("data")
     return [
         {"name": subject, "count": counts.get(subject, 0), **record_table(list(records))}
@@ -78,6 +84,7 @@ def record_table(records: list[Record]) -> dict[str, Any]:
     """Columns are the identity fields that any of the records has."""
     columns = list(dict.fromkeys(name for record in records for name in record.identity))
     lines = [
-        {"record": record, "cells": [as_text(record.identity.get(name) or "") for name in columns]} for record in records
+        {"record": record, "cells": [as_text(record.identity.get(name) or "") for name in columns]}
+        for record in records
     ]
     return {"columns": [label(name) for name in columns], "lines": lines}

@@ -59,7 +59,7 @@ TEAL = {
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
-    groups = [{"items": [overview]}]
+    groups: list[dict[str, Any]] = [{"items": [overview]}]
     for title, pages in GROUPS.items():
         items = [entry(page) for page in pages if request.user.has_perm(page.permission)]
         if items:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Command = Callable[[Any, HttpRequest], str]
 
 
-class ConsoleAdmin(ModelAdmin):  # type: ignore[misc] - the theme has no types
+class ConsoleAdmin(ModelAdmin):
     """Defaults of every list: no counting of large tables, no link columns that cost queries."""
 
     list_per_page = 50
@@ -33,6 +33,8 @@ class ConsoleAdmin(ModelAdmin):  # type: ignore[misc] - the theme has no types
     warn_unsaved_form = True
     # Buttons of the object page: URL part → the right it needs and what it does. The answer is told to the user.
     commands: ClassVar[dict[str, tuple[str, Command]]] = {}
+    # What the list is called, where that is not the plural of the model.
+    heading = ""
     # The page that stands in for the change form, if any.
     page_template = ""
 
@@ -65,6 +67,17 @@ class ConsoleAdmin(ModelAdmin):  # type: ignore[misc] - the theme has no types
         """The change form of a thing whose own page is something else."""
         return super().change_view(request, object_id)
 
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """One button saves; the theme's other two lead away from what a form is filled in for."""
+        shown = {"show_save_and_continue": False, "show_save_and_add_another": False}
+        return super().changeform_view(request, object_id, form_url, shown | (extra_context or {}))
+
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         if not self.page_template:
             return super().response_change(request, obj)
@@ -93,14 +106,22 @@ class ConsoleAdmin(ModelAdmin):  # type: ignore[misc] - the theme has no types
         thing = self.require(request, object_id)
         if not self.has_view_permission(request, thing):
             raise PermissionDenied
-        return self.render_page(request, self.page_template, str(thing), self.page_context(request, thing))
+        return self.render_page(request, self.page_template, self.page_title(thing), self.page_context(request, thing))
+
+    def page_title(self, thing: Any) -> str:
+        return str(thing)
 
     def page_context(self, request: HttpRequest, thing: Any) -> dict[str, Any]:
         """What `page_template` needs beside the frame."""
         return {"thing": thing}
 
     def render_page(self, request: HttpRequest, template: str, title: str, context: dict[str, Any]) -> TemplateResponse:
-        frame = {**self.admin_site.each_context(request), "opts": self.opts, "title": title, "has_add_permission": False}
+        frame = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": title,
+            "has_add_permission": False,
+        }
         return TemplateResponse(request, template, frame | context)
 
 
@@ -117,5 +138,5 @@ class ReadOnlyAdmin(ConsoleAdmin):
         return False
 
 
-class LargeTable(InfinitePaginator):  # type: ignore[misc] - the theme has no types
+class LargeTable(InfinitePaginator):
     """Pages without counting all rows."""

@@ -10,6 +10,7 @@ from django.db.models import Q
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter, TextFilter
 from unfold.decorators import display
 
+from sandfly_web.accounts.actor import actor
 from sandfly_web.accounts.audit import record_access
 from sandfly_web.console import evidence
 from sandfly_web.console.rulefacts import parse_rule_facts
@@ -29,7 +30,7 @@ TRIAGE = "findings.change_finding"
 UNRESOLVED, ALL = "unresolved", "all"
 
 
-class StatusFilter(DropdownFilter):  # type: ignore[misc] - the theme has no types
+class StatusFilter(DropdownFilter):
     """Unresolved unless another is chosen: what is closed is not what an analyst comes for."""
 
     title = "status"
@@ -48,7 +49,7 @@ class StatusFilter(DropdownFilter):  # type: ignore[misc] - the theme has no typ
         return queryset if self.value() == ALL else queryset.filter(status=self.value())
 
 
-class LevelFilter(DropdownFilter):  # type: ignore[misc] - the theme has no types
+class LevelFilter(DropdownFilter):
     title = "severity"
     parameter_name = "level"
 
@@ -59,7 +60,7 @@ class LevelFilter(DropdownFilter):  # type: ignore[misc] - the theme has no type
         return queryset.filter(level=self.value()) if self.value() else queryset
 
 
-class SubjectFilter(DropdownFilter):  # type: ignore[misc] - the theme has no types
+class SubjectFilter(DropdownFilter):
     """Subjects that rules have; asking the findings would read all of them."""
 
     title = "subject"
@@ -74,7 +75,7 @@ class SubjectFilter(DropdownFilter):  # type: ignore[misc] - the theme has no ty
         return queryset.filter(subject=self.value()) if self.value() else queryset
 
 
-class TagFilter(TextFilter):  # type: ignore[misc] - the theme has no types
+class TagFilter(TextFilter):
     """A whole Sigma tag, with or without `attack.`: a tactic or a technique."""
 
     title = "tactic or technique"
@@ -144,7 +145,7 @@ class FindingAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Acknowledge", permissions=["triage"])
     def acknowledge_selected(self, request: HttpRequest, queryset: QuerySet[Finding]) -> None:
-        self.tell(request, lambda: said(services.acknowledge(queryset, request.user), "acknowledged"))
+        self.tell(request, lambda: said(services.acknowledge(queryset, actor(request)), "acknowledged"))
 
     @admin.action(description="Close with a reason…", permissions=["triage"])
     def close_selected(self, request: HttpRequest, queryset: QuerySet[Finding]) -> HttpResponse | None:
@@ -159,7 +160,7 @@ class FindingAdmin(ReadOnlyAdmin):
         question, submit, service, done = BULK_WITH_REASON[action]
         reason = request.POST.get("reason", "")
         if "apply" in request.POST and reason.strip():
-            self.tell(request, lambda: said(service(queryset, request.user, reason), done))
+            self.tell(request, lambda: said(service(queryset, actor(request), reason), done))
             return None
         context = {
             "findings": list(queryset.select_related("host")),
@@ -172,23 +173,29 @@ class FindingAdmin(ReadOnlyAdmin):
         return self.render_page(request, "console/pages/reason.html", question, context)
 
     commands = {
-        "acknowledge": (TRIAGE, lambda thing, request: said(services.acknowledge([thing], request.user), "acknowledged")),
+        "acknowledge": (
+            TRIAGE,
+            lambda thing, request: said(services.acknowledge([thing], actor(request)), "acknowledged"),
+        ),
         "assign-to-me": (
             TRIAGE,
-            lambda thing, request: said(services.assign([thing], request.user, request.user), "assigned to you"),
+            lambda thing, request: said(services.assign([thing], actor(request), actor(request)), "assigned to you"),
         ),
         "comment": (
             TRIAGE,
-            lambda thing, request: said(services.add_comment([thing], request.user, text(request)), "commented on"),
+            lambda thing, request: said(services.add_comment([thing], actor(request), text(request)), "commented on"),
         ),
-        "close": (TRIAGE, lambda thing, request: said(services.close([thing], request.user, text(request)), "closed")),
+        "close": (
+            TRIAGE,
+            lambda thing, request: said(services.close([thing], actor(request), text(request)), "closed"),
+        ),
         "false-positive": (
             TRIAGE,
             lambda thing, request: said(
-                services.mark_false_positive([thing], request.user, text(request)), "marked as a false positive"
+                services.mark_false_positive([thing], actor(request), text(request)), "marked as a false positive"
             ),
         ),
-        "reopen": (TRIAGE, lambda thing, request: said(services.reopen([thing], request.user), "reopened")),
+        "reopen": (TRIAGE, lambda thing, request: said(services.reopen([thing], actor(request)), "reopened")),
     }
 
     def page_context(self, request: HttpRequest, thing: Finding) -> dict[str, Any]:
@@ -228,7 +235,9 @@ def said(findings: list[Finding], done: str) -> str:
 
 
 def evidence_rows(finding: Finding) -> list[evidence.Row]:
-    return evidence.rows(finding.evidence, identity=finding.identity, truncated=finding.truncated)
+    return evidence.rows(
+        finding.evidence, identity=finding.identity, truncated=finding.truncated, unknown=finding.unknown
+    )
 
 
 def version_context(finding: Finding, version: FindingEvidence) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
+from sandfly_web.accounts.actor import actor
 from sandfly_web.accounts.audit import record_access
 from sandfly_web.console.hostpage import host_context
 from sandfly_web.console.risk import risk
@@ -20,7 +21,15 @@ from sandfly_web.console.site import ConsoleAdmin
 from sandfly_web.console.templatetags.sandfly import ago, badge, visible
 from sandfly_web.findings.models import Finding
 from sandfly_web.inventory import services
-from sandfly_web.inventory.forms import CredentialForm, HostAddForm, HostForm, JumpHostForm, ZoneForm
+from sandfly_web.inventory.forms import (
+    HOST_ADD_FIELDS,
+    HOST_FIELDS,
+    CredentialForm,
+    HostAddForm,
+    HostForm,
+    JumpHostForm,
+    ZoneForm,
+)
 from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost, Tag, Zone
 from sandfly_web.scans.models import Scan
 from sandfly_web.scans.services import RuleChoice, request_scans
@@ -32,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def scan_now(thing: Host, request: HttpRequest) -> str:
-    request_scans([thing], RuleChoice(), requested_by=request.user, priority=Scan.Priority.HIGH)
+    request_scans([thing], RuleChoice(), requested_by=actor(request), priority=Scan.Priority.HIGH)
     return "Scan queued. This page follows it."
 
 
@@ -43,7 +52,7 @@ def accept_key(thing: Host, request: HttpRequest) -> str:
     key = waiting.filter(pk=named).first() if named.isascii() and named.isdigit() else None
     if key is None:
         raise ValidationError("this key is no longer waiting to be accepted")
-    services.accept_host_key(key, request.user)
+    services.accept_host_key(key, actor(request))
     return f"Host key {key.fingerprint} is now the accepted one."
 
 
@@ -117,7 +126,7 @@ class HostAdmin(ConsoleAdmin):
         return super().get_form(request, obj, change, **kwargs)
 
     def get_fields(self, _request: HttpRequest, obj: Host | None = None) -> list[str]:
-        return list((HostForm if obj else HostAddForm)._meta.fields or [])
+        return list(HOST_FIELDS if obj else HOST_ADD_FIELDS)
 
     def save_model(self, request: HttpRequest, obj: Host, form: Any, change: bool) -> None:  # noqa: FBT001
         if change:
@@ -134,14 +143,16 @@ class HostAdmin(ConsoleAdmin):
     @admin.action(description="Scan now", permissions=["scan"])
     def scan_selected(self, request: HttpRequest, queryset: QuerySet[Host]) -> None:
         def run() -> str:
-            batch = request_scans(list(queryset), RuleChoice(), requested_by=request.user, priority=Scan.Priority.HIGH)
+            batch = request_scans(
+                list(queryset), RuleChoice(), requested_by=actor(request), priority=Scan.Priority.HIGH
+            )
             return f"{len(batch.scans)} scans queued."
 
         self.tell(request, run)
 
     def page_context(self, request: HttpRequest, thing: Host) -> dict[str, Any]:
         record_access(thing)
-        return host_context(thing, request.user)
+        return host_context(thing, actor(request))
 
 
 @admin.register(Credential)

@@ -9,13 +9,16 @@ from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
 
 from sandfly_web.inventory import services
+from sandfly_web.inventory.adding import add_new_host, check_address, check_no_loop, check_same_zone
 from sandfly_web.inventory.hostkeys import parse_host_keys
 from sandfly_web.inventory.models import Credential, Host, JumpHost, Zone
 
 SECRET_FIELDS = ("password", "private_key", "passphrase", "become_password")
+HOST_ADD_FIELDS = ["name", "address", "port", "zone", "credential", "jump_host", "tags", "accept_new_host_key"]
+HOST_FIELDS = [*HOST_ADD_FIELDS, "is_active"]
 
 
-class SecretTextarea(UnfoldAdminTextareaWidget):  # type: ignore[misc] - the theme has no types
+class SecretTextarea(UnfoldAdminTextareaWidget):
     """Shows nothing of what was typed in, also after an error."""
 
     def get_context(self, name: str, _value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
@@ -29,7 +32,14 @@ def secret_field(label: str, help_text: str) -> forms.CharField:
     return forms.CharField(label=label, help_text=help_text, required=False, strip=False, widget=widget)
 
 
-class CredentialForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptable at run time
+def offer_only_zone(form: forms.ModelForm) -> None:  # type: ignore[type-arg]  # not subscriptable at run time
+    """Most installations have one zone, which nobody should have to choose."""
+    zones = list(Zone.objects.all()[:2])
+    if len(zones) == 1:
+        form.fields["zone"].initial = zones[0].pk
+
+
+class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     """Seals what is typed in; a changed credential takes its secrets anew."""
 
     password = secret_field("Password", "For signing in, and for sudo, su or doas unless another is given below.")
@@ -46,6 +56,11 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg] - not subscript
     class Meta:
         model = Credential
         fields = ["name", "zone", "username", "become"]
+        labels = {"username": "User name", "become": "Become root by"}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offer_only_zone(self)
 
     def clean(self) -> dict[str, Any]:
         """Hands over to the service once all else is valid, so that its faults stand beside their fields."""
@@ -63,7 +78,7 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg] - not subscript
         return cleaned
 
 
-class ZoneForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptable at run time
+class ZoneForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     """A zone's key may only change while nothing is sealed to it."""
 
     class Meta:
@@ -80,12 +95,7 @@ class ZoneForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptable a
         return cleaned
 
 
-def endpoint(address: str, port: int) -> str:
-    """How `services.add_host` is given an address and a port."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-class JumpHostForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptable at run time
+class JumpHostForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     """Its keys must be known before anything goes through it."""
 
     class Meta:
@@ -107,22 +117,12 @@ class JumpHostForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptab
         return cleaned
 
 
-def check_no_loop(jump_host: JumpHost, via: JumpHost | None) -> None:
-    """Raises ValidationError when the way to `via` leads through the jump host itself."""
-    seen = {jump_host.pk}
-    while via is not None:
-        if via.pk in seen:
-            raise ValidationError({"via": f"{via} is itself reached through {jump_host}"})
-        seen.add(via.pk)
-        via = via.via
-
-
-class HostAddForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptable at run time
+class HostAddForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     """One host; everything else is learnt on the first visit."""
 
     class Meta:
         model = Host
-        fields = ["name", "address", "port", "zone", "credential", "jump_host", "tags", "accept_new_host_key"]
+        fields = HOST_ADD_FIELDS
         help_texts = {
             "name": "Its address, if left empty.",
             "address": "DNS name or IP address.",
@@ -134,15 +134,10 @@ class HostAddForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptabl
         super().__init__(*args, **kwargs)
         self.fields["name"].required = False
         self.fields["accept_new_host_key"].initial = True
-        zones = list(Zone.objects.all()[:2])
-        if len(zones) == 1:
-            self.fields["zone"].initial = zones[0].pk
+        offer_only_zone(self)
 
     def clean_address(self) -> str:
-        address: str = self.cleaned_data["address"].strip().strip("[]")
-        if "/" in address or "@" in address or " " in address:
-            raise ValidationError("one DNS name or IP address, without user name or port")
-        return address
+        return check_address(self.cleaned_data["address"])
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
@@ -160,43 +155,17 @@ class HostAddForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptabl
             accept_new_host_key=cleaned["accept_new_host_key"],
             tags=tuple(tag.name for tag in cleaned["tags"]),
         )
-        added = services.add_hosts([endpoint(cleaned["address"], cleaned["port"])], options)
-        if not added.created:
-            raise ValidationError("this zone has a host with this address and port already")
-        host = added.created[0]
-        if cleaned["name"] and cleaned["name"] != host.name:
-            host.name = cleaned["name"]
-            host.save(update_fields=["name"])
-        return host
+        return add_new_host(cleaned["address"], cleaned["port"], options, name=cleaned["name"])
 
 
-class HostForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptable at run time
+class HostForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     """What people may change of a host; the rest is what visits saw."""
 
     class Meta:
         model = Host
-        fields = [
-            "name",
-            "address",
-            "port",
-            "zone",
-            "credential",
-            "jump_host",
-            "tags",
-            "is_active",
-            "accept_new_host_key",
-        ]
+        fields = HOST_FIELDS
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
         check_same_zone(cleaned, "credential", "jump_host")
         return cleaned
-
-
-def check_same_zone(values: dict[str, Any], *names: str) -> None:
-    """Raises ValidationError: a credential of another zone is sealed to other workers."""
-    zone = values.get("zone")
-    for name in names:
-        thing = values.get(name)
-        if zone and thing is not None and thing.zone_id != zone.pk:
-            raise ValidationError({name: f"{thing} belongs to zone {thing.zone}, not to {zone}"})

@@ -18,7 +18,6 @@ from sandfly_web.rules import services
 from sandfly_web.rules.models import Rule
 
 if TYPE_CHECKING:
-    from django.contrib.admin import ModelAdmin
     from django.db.models import QuerySet
     from django.http import HttpRequest
     from django.utils.safestring import SafeString
@@ -27,7 +26,7 @@ CHANGE = "rules.change_rule"
 LISTED_FINDINGS = 20
 
 
-class TagFilter(TextFilter):  # type: ignore[misc] - the theme has no types
+class TagFilter(TextFilter):
     """A whole Sigma tag, with or without `attack.`."""
 
     title = "tag"
@@ -38,8 +37,6 @@ class TagFilter(TextFilter):  # type: ignore[misc] - the theme has no types
         if not text:
             return queryset
         return queryset.filter(Q(tags__contains=[text]) | Q(tags__contains=[f"attack.{text}"]))
-
-
 
 
 def switch(is_enabled: bool) -> Any:  # noqa: FBT001 - what the two commands differ in
@@ -108,6 +105,9 @@ class RuleAdmin(ConsoleAdmin):
         rules = list(queryset)
         services.set_enabled(rules, is_enabled=is_enabled)
         self.message_user(request, f"{len(rules)} rules {'enabled' if is_enabled else 'disabled'}.")
+
+    def page_title(self, thing: Rule) -> str:
+        return thing.title
 
     def page_context(self, request: HttpRequest, thing: Rule) -> dict[str, Any]:
         can_see = request.user.has_perm("findings.view_finding")

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.db.models import Count, Min
 from django.utils import timezone
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RelatedDropdownFilter, TextFilter
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesDropdownFilter,
+    RelatedDropdownFilter,
+    TextFilter,
+)
 from unfold.decorators import display
 
 from sandfly_web.console.scanpage import cost_facts, scan_context
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
 LISTED_SCANS = 15
 
 
-class ErrorFilter(TextFilter):  # type: ignore[misc] - the theme has no types
+class ErrorFilter(TextFilter):
     title = "failure code"
     parameter_name = "error_code"
 
@@ -42,7 +47,17 @@ def cancel(thing: Scan, _request: HttpRequest) -> str:
 @admin.register(Scan)
 class ScanAdmin(ReadOnlyAdmin):
     page_template = "console/pages/scan.html"
-    list_display = ["shown_status", "host_name", "asked", "origin", "alert_count", "unanswered", "cpu", "wall", "memory"]
+    list_display = [
+        "shown_status",
+        "host_name",
+        "asked",
+        "origin",
+        "alert_count",
+        "unanswered",
+        "cpu",
+        "wall",
+        "memory",
+    ]
     list_select_related = ["host", "schedule", "requested_by"]
     list_filter = [
         ("status", ChoicesDropdownFilter),
@@ -97,6 +112,9 @@ class ScanAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         is_live = Scan.objects.filter(status__in=Scan.UNFINISHED).exists()
         return super().changelist_view(request, {**(extra_context or {}), "is_live": is_live})
+
+    def page_title(self, thing: Scan) -> str:
+        return f"{thing.host} {thing.created_at:%Y-%m-%d %H:%M} UTC"
 
     def page_context(self, _request: HttpRequest, thing: Scan) -> dict[str, Any]:
         return scan_context(thing)

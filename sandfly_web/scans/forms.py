@@ -22,7 +22,7 @@ INTERVALS = [
 ]
 
 
-class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg] - not subscriptable at run time
+class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     """Intervals in words; one that was set through the API stays on offer."""
 
     interval_s = forms.TypedChoiceField(label="Every", coerce=int, choices=INTERVALS, widget=UnfoldAdminSelectWidget)

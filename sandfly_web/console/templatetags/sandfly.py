@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import template
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.timesince import timesince
@@ -13,6 +14,7 @@ from django.utils.timesince import timesince
 from sandfly_web.console.visible import pieces
 
 if TYPE_CHECKING:
+    from django.db.models.options import Options
     from django.utils.safestring import SafeString
 
 register = template.Library()
@@ -66,7 +68,9 @@ def visible(text: Any, mode: str = "") -> SafeString:
 def badge(value: str, text: str = "") -> SafeString:
     """A coloured label for a severity or a state."""
     return format_html(
-        '<span class="sf-badge sf-{}">{}</span>', TONES.get(value, "quiet"), text or value.replace("_", " ")
+        '<span class="sf-badge sf-{}">{}</span>',
+        TONES.get(value, "quiet"),
+        text.replace("_", " ") or value.replace("_", " "),
     )
 
 
@@ -78,6 +82,8 @@ def ago(moment: datetime | None) -> SafeString:
     now = timezone.now()
     far = timesince(moment, now).split(",")[0] if moment <= now else timesince(now, moment).split(",")[0]
     words = f"{far} ago" if moment <= now else f"in {far}"
+    if far.startswith("0\N{NO-BREAK SPACE}"):
+        words = "just now" if moment <= now else "at once"
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), utc(moment), words)
 
 
@@ -100,6 +106,21 @@ def duration(seconds: Any) -> str:
         if amount:
             parts.append(f"{amount} {unit}")
     return " ".join(parts[:2])
+
+
+@register.filter
+def words(name: str) -> str:
+    """`kernel_module` is kernel module."""
+    return name.replace("_", " ")
+
+
+@register.filter
+def list_url(opts: Options[Any]) -> str:
+    """Address of the list of a model's things; "" when the console has none."""
+    try:
+        return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+    except NoReverseMatch:
+        return ""
 
 
 @register.filter

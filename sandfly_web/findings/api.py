@@ -1,0 +1,262 @@
+"""API of findings and records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import django_filters
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from sandfly_web.accounts.actor import actor
+from sandfly_web.accounts.audit import record_access
+from sandfly_web.api.errors import Conflict
+from sandfly_web.api.filters import SigmaTag
+from sandfly_web.api.views import ReadOnly
+from sandfly_web.findings import services
+from sandfly_web.findings.models import Finding, FindingEvent, FindingEvidence, Record
+from sandfly_web.rules.models import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+
+TRIAGE = "findings.change_finding"
+MAX_TEXT_CHARS = services.MAX_COMMENT_CHARS
+
+
+class FindingSerializer(serializers.ModelSerializer[Finding]):
+    host_name = serializers.CharField(source="host.name", read_only=True)
+    assignee = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    tags = serializers.ListField(child=serializers.CharField(), read_only=True)
+
+    class Meta:
+        model = Finding
+        fields = [
+            "id",
+            "host",
+            "host_name",
+            "rule",
+            "rule_name",
+            "title",
+            "subject",
+            "level",
+            "tags",
+            "explanation",
+            "status",
+            "assignee",
+            "close_reason",
+            "closed_at",
+            "first_seen_at",
+            "last_seen_at",
+            "count",
+            "fingerprint",
+            "first_scan",
+            "last_scan",
+        ]
+        read_only_fields = fields
+
+
+class EventSerializer(serializers.ModelSerializer[FindingEvent]):
+    actor = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+
+    class Meta:
+        model = FindingEvent
+        fields = ["id", "kind", "actor", "comment", "created_at"]
+
+
+class EvidenceSerializer(serializers.ModelSerializer[FindingEvidence]):
+    evidence = serializers.DictField(read_only=True)
+
+    class Meta:
+        model = FindingEvidence
+        fields = ["digest", "evidence", "first_seen_at", "last_seen_at"]
+
+
+class FindingDetailSerializer(FindingSerializer):
+    """One finding with evidence, its versions, and history."""
+
+    identity = serializers.DictField(read_only=True)
+    evidence = serializers.DictField(read_only=True)
+    truncated = serializers.ListField(child=serializers.CharField(), read_only=True)
+    unknown = serializers.DictField(child=serializers.CharField(), read_only=True)
+    versions = EvidenceSerializer(many=True, read_only=True)
+    events = EventSerializer(many=True, read_only=True)
+
+    class Meta(FindingSerializer.Meta):
+        fields = [
+            *FindingSerializer.Meta.fields,
+            "identity",
+            "evidence",
+            "truncated",
+            "unknown",
+            "versions",
+            "events",
+        ]
+        read_only_fields = fields
+
+
+class OptionalCommentSerializer(serializers.Serializer[Any]):
+    comment = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_TEXT_CHARS)
+
+
+class CommentSerializer(serializers.Serializer[Any]):
+    comment = serializers.CharField(max_length=MAX_TEXT_CHARS)
+
+
+class ReasonSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=MAX_TEXT_CHARS)
+
+
+class AssignSerializer(serializers.Serializer[Any]):
+    assignee = serializers.SlugRelatedField[Any](
+        slug_field="username", queryset=User.objects.filter(is_active=True), allow_null=True, help_text="Null: nobody."
+    )
+    comment = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_TEXT_CHARS)
+
+
+class FindingFilters(django_filters.FilterSet):
+    status = django_filters.MultipleChoiceFilter(choices=Finding.Status.choices)
+    level = django_filters.MultipleChoiceFilter(choices=Severity.choices)
+    is_unresolved = django_filters.BooleanFilter(method="filter_unresolved", help_text="Open or acknowledged.")
+    assignee = django_filters.CharFilter(field_name="assignee__username", help_text="A user name.")
+    tag = SigmaTag(help_text="A whole Sigma tag; `attack.` may be left out.")
+    host_tag = django_filters.CharFilter(field_name="host__tags__name", help_text="Name of a tag of the host.")
+    scan = django_filters.UUIDFilter(field_name="last_scan", help_text="The scan that saw it last.")
+    first_seen_after = django_filters.IsoDateTimeFilter(field_name="first_seen_at", lookup_expr="gte")
+    first_seen_before = django_filters.IsoDateTimeFilter(field_name="first_seen_at", lookup_expr="lt")
+    last_seen_after = django_filters.IsoDateTimeFilter(field_name="last_seen_at", lookup_expr="gte")
+    last_seen_before = django_filters.IsoDateTimeFilter(field_name="last_seen_at", lookup_expr="lt")
+
+    class Meta:
+        model = Finding
+        fields = ["host", "rule", "rule_name", "subject", "fingerprint"]
+
+    def filter_unresolved(self, queryset: QuerySet[Finding], _name: str, value: bool) -> QuerySet[Finding]:  # noqa: FBT001 - django-filter's signature
+        if value:
+            return queryset.filter(status__in=Finding.UNRESOLVED)
+        return queryset.exclude(status__in=Finding.UNRESOLVED)
+
+
+class FindingViewSet(ReadOnly):
+    """What rules found. Worst first, then the last seen; every action writes an event with its actor."""
+
+    queryset = Finding.objects.select_related("host", "assignee")
+    serializer_class = FindingSerializer
+    filterset_class = FindingFilters
+    ordering = ("-level_rank", "-last_seen_at", "id")
+    action_permissions: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("acknowledge", "assign", "comment", "close", "false_positive", "reopen"), TRIAGE
+    )
+
+    def get_queryset(self) -> QuerySet[Finding]:
+        queryset: QuerySet[Finding] = super().get_queryset()
+        if self.action == "list":
+            return queryset.defer("identity", "evidence", "truncated", "unknown")
+        return queryset.prefetch_related("versions", "events__actor")
+
+    def get_serializer_class(self) -> type[FindingSerializer]:
+        return FindingSerializer if self.action == "list" else FindingDetailSerializer
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        finding = self.get_object()
+        record_access(finding)
+        return Response(self.get_serializer(finding).data)
+
+    def triage(
+        self,
+        request: Request,
+        serializer_class: type[serializers.Serializer[Any]],
+        service: Callable[[list[Finding], dict[str, Any]], object],
+    ) -> Response:
+        """Read the body, call the service, answer with the finding as it is now."""
+        finding = self.get_object()
+        body = serializer_class(data=request.data)
+        body.is_valid(raise_exception=True)
+        try:
+            service([finding], body.validated_data)
+        except ValidationError as error:
+            raise Conflict(" ".join(error.messages)) from None
+        return Response(FindingDetailSerializer(self.get_object()).data)
+
+    @extend_schema(request=OptionalCommentSerializer, responses=FindingDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def acknowledge(self, request: Request, pk: str) -> Response:
+        """Somebody looks into it."""
+        return self.triage(
+            request, OptionalCommentSerializer, lambda f, v: services.acknowledge(f, actor(request), v["comment"])
+        )
+
+    @extend_schema(request=AssignSerializer, responses=FindingDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def assign(self, request: Request, pk: str) -> Response:
+        """Give it to a user, or to nobody."""
+        return self.triage(
+            request, AssignSerializer, lambda f, v: services.assign(f, actor(request), v["assignee"], v["comment"])
+        )
+
+    @extend_schema(request=CommentSerializer, responses=FindingDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def comment(self, request: Request, pk: str) -> Response:
+        """Say something that stays in the history."""
+        return self.triage(
+            request, CommentSerializer, lambda f, v: services.add_comment(f, actor(request), v["comment"])
+        )
+
+    @extend_schema(request=ReasonSerializer, responses=FindingDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def close(self, request: Request, pk: str) -> Response:
+        """Dealt with; it opens again when a later scan sees it."""
+        return self.triage(request, ReasonSerializer, lambda f, v: services.close(f, actor(request), v["reason"]))
+
+    @extend_schema(request=ReasonSerializer, responses=FindingDetailSerializer)
+    @action(detail=True, methods=["post"], url_path="false-positive")
+    def false_positive(self, request: Request, pk: str) -> Response:
+        """No threat; it stays resolved when it is seen again."""
+        return self.triage(
+            request, ReasonSerializer, lambda f, v: services.mark_false_positive(f, actor(request), v["reason"])
+        )
+
+    @extend_schema(request=OptionalCommentSerializer, responses=FindingDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def reopen(self, request: Request, pk: str) -> Response:
+        """Not settled after all."""
+        return self.triage(
+            request, OptionalCommentSerializer, lambda f, v: services.reopen(f, actor(request), v["comment"])
+        )
+
+
+class RecordSerializer(serializers.ModelSerializer[Record]):
+    identity = serializers.DictField(read_only=True)
+    # Named as the column; REST framework's own `data` is read through the instance, never this class attribute.
+    data = serializers.DictField(read_only=True)  # type: ignore[assignment]
+
+    class Meta:
+        model = Record
+        fields = ["id", "host", "subject", "identity", "data", "digest", "first_seen_at", "last_seen_at", "is_current"]
+
+
+class RecordFilters(django_filters.FilterSet):
+    at = django_filters.IsoDateTimeFilter(method="filter_at", help_text="What was there at that moment.")
+
+    class Meta:
+        model = Record
+        fields = ["host", "subject", "digest", "is_current"]
+
+    def filter_at(self, queryset: QuerySet[Record], _name: str, value: Any) -> QuerySet[Record]:
+        return queryset.filter(first_seen_at__lte=value, last_seen_at__gte=value)
+
+
+class RecordViewSet(ReadOnly):
+    """What recon rules saw: each record is an interval in which a thing looked the same."""
+
+    queryset = Record.objects.all()
+    serializer_class = RecordSerializer
+    filterset_class = RecordFilters
+    ordering = ("id",)

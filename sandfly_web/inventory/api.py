@@ -1,0 +1,305 @@
+"""API of zones, tags, credentials, jump hosts and hosts."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import django_filters
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from sandfly_web.accounts.actor import actor
+from sandfly_web.accounts.audit import record_access
+from sandfly_web.api.errors import Conflict
+from sandfly_web.api.views import Resource
+from sandfly_web.inventory import services
+from sandfly_web.inventory.adding import HostExistsError, add_new_host, check_address, check_no_loop, check_same_zone
+from sandfly_web.inventory.hostkeys import parse_host_keys
+from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost, Tag, Zone
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+
+SECRET_FIELDS = ("password", "private_key", "passphrase", "become_password")
+
+
+class ZoneSerializer(serializers.ModelSerializer[Zone]):
+    class Meta:
+        model = Zone
+        fields = ["id", "name", "description", "public_key", "created_at"]
+
+    def create(self, validated_data: dict[str, Any]) -> Zone:
+        return services.create_zone(**validated_data)
+
+    def update(self, instance: Zone, validated_data: dict[str, Any]) -> Zone:
+        key = validated_data.pop("public_key", instance.public_key)
+        if key != instance.public_key:
+            services.set_zone_key(instance, key)
+        return super().update(instance, validated_data)
+
+
+class ZoneFilters(django_filters.FilterSet):
+    class Meta:
+        model = Zone
+        fields = ["name"]
+
+
+class ZoneViewSet(Resource):
+    """Networks, each reached by one group of workers; a zone's public key seals the credentials used there."""
+
+    queryset = Zone.objects.all()
+    serializer_class = ZoneSerializer
+    filterset_class = ZoneFilters
+    ordering = ("name",)
+
+
+class TagSerializer(serializers.ModelSerializer[Tag]):
+    class Meta:
+        model = Tag
+        fields = ["id", "name"]
+
+
+class TagFilters(django_filters.FilterSet):
+    class Meta:
+        model = Tag
+        fields = ["name"]
+
+
+class TagViewSet(Resource):
+    """Labels on hosts, which schedules refer to."""
+
+    queryset = Tag.objects.all()
+    serializer_class = TagSerializer
+    filterset_class = TagFilters
+    ordering = ("name",)
+
+
+def secret(most: int) -> serializers.CharField:
+    return serializers.CharField(
+        write_only=True, required=False, allow_blank=True, trim_whitespace=False, max_length=most, default=""
+    )
+
+
+class CredentialSerializer(serializers.ModelSerializer[Credential]):
+    """Secrets go in with every write and are in no answer."""
+
+    password = secret(services.MAX_PASSWORD_CHARS)
+    private_key = secret(services.MAX_KEY_CHARS)
+    passphrase = secret(services.MAX_PASSWORD_CHARS)
+    become_password = secret(services.MAX_PASSWORD_CHARS)
+
+    class Meta:
+        model = Credential
+        fields = [
+            "id",
+            "name",
+            "zone",
+            "kind",
+            "username",
+            "become",
+            "fingerprint",
+            "created_at",
+            "updated_at",
+            *SECRET_FIELDS,
+        ]
+        read_only_fields = ["kind", "fingerprint"]
+
+    def create(self, validated_data: dict[str, Any]) -> Credential:
+        return self.store(validated_data, None)
+
+    def update(self, instance: Credential, validated_data: dict[str, Any]) -> Credential:
+        return self.store(validated_data, instance)
+
+    def store(self, values: dict[str, Any], credential: Credential | None) -> Credential:
+        secrets = services.PlainSecrets(**{name: values.pop(name, "") for name in SECRET_FIELDS})
+        return services.store_credential(**values, secrets=secrets, credential=credential)
+
+
+class CredentialFilters(django_filters.FilterSet):
+    class Meta:
+        model = Credential
+        fields = ["name", "zone", "kind", "username"]
+
+
+class CredentialViewSet(Resource):
+    """How to sign in. The sealed secret cannot be read back; to change a credential, send it whole with PUT."""
+
+    queryset = Credential.objects.defer("sealed")
+    serializer_class = CredentialSerializer
+    filterset_class = CredentialFilters
+    ordering = ("name",)
+    # A part of a credential cannot be changed: what is sealed cannot be opened here to keep the rest.
+    http_method_names = ["get", "post", "put", "delete", "head", "options"]
+
+
+class JumpHostSerializer(serializers.ModelSerializer[JumpHost]):
+    class Meta:
+        model = JumpHost
+        fields = ["id", "name", "zone", "address", "port", "credential", "via", "host_keys"]
+
+    def validate_host_keys(self, text: str) -> str:
+        try:
+            parse_host_keys(text)
+        except ValueError as error:
+            raise serializers.ValidationError(str(error)) from None
+        return text
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        whole = merged(self.instance, attrs, "zone", "credential", "via")
+        check_same_zone(whole, "credential", "via")
+        check_no_loop(self.instance or JumpHost(), whole["via"])
+        return attrs
+
+
+def merged(instance: Any, attrs: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The values a thing has once `attrs` are written."""
+    return {name: attrs.get(name, getattr(instance, name, None)) for name in names}
+
+
+class JumpHostFilters(django_filters.FilterSet):
+    class Meta:
+        model = JumpHost
+        fields = ["name", "zone", "address"]
+
+
+class JumpHostViewSet(Resource):
+    """Hosts that connections to others go through."""
+
+    queryset = JumpHost.objects.all()
+    serializer_class = JumpHostSerializer
+    filterset_class = JumpHostFilters
+    ordering = ("name",)
+
+
+class HostKeySerializer(serializers.ModelSerializer[HostKey]):
+    class Meta:
+        model = HostKey
+        fields = ["id", "key_type", "fingerprint", "status", "first_seen_at", "last_seen_at"]
+
+
+class HostSerializer(serializers.ModelSerializer[Host]):
+    tags = serializers.SlugRelatedField[Any](slug_field="name", many=True, queryset=Tag.objects.all(), required=False)
+    name = serializers.CharField(max_length=255, required=False, help_text="Its address, if not given.")
+
+    class Meta:
+        model = Host
+        fields = [
+            "id",
+            "name",
+            "transport",
+            "address",
+            "port",
+            "zone",
+            "credential",
+            "jump_host",
+            "tags",
+            "is_active",
+            "accept_new_host_key",
+            "state",
+            "state_reason",
+            "last_seen_at",
+            "hostname",
+            "machine_id",
+            "os_name",
+            "kernel",
+            "architecture",
+            "created_at",
+        ]
+        read_only_fields = [
+            "transport",
+            "state",
+            "state_reason",
+            "last_seen_at",
+            "hostname",
+            "machine_id",
+            "os_name",
+            "kernel",
+            "architecture",
+        ]
+        # The endpoint's uniqueness is a conflict, which the service and the database tell.
+        validators: ClassVar[list[Any]] = []
+
+    def validate_address(self, address: str) -> str:
+        return check_address(address)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        check_same_zone(merged(self.instance, attrs, "zone", "credential", "jump_host"), "credential", "jump_host")
+        return attrs
+
+    def create(self, validated_data: dict[str, Any]) -> Host:
+        options = services.HostOptions(
+            zone=validated_data["zone"],
+            credential=validated_data.get("credential"),
+            jump_host=validated_data.get("jump_host"),
+            accept_new_host_key=validated_data.get("accept_new_host_key", False),
+            tags=tuple(tag.name for tag in validated_data.get("tags", ())),
+        )
+        port, name = validated_data.get("port", 22), validated_data.get("name", "")
+        try:
+            return add_new_host(validated_data["address"], port, options, name=name)
+        except HostExistsError as error:
+            raise Conflict(" ".join(error.messages)) from None
+
+
+class HostDetailSerializer(HostSerializer):
+    """One host with what the list leaves out."""
+
+    host_keys = HostKeySerializer(many=True, read_only=True)
+
+    class Meta(HostSerializer.Meta):
+        fields = [*HostSerializer.Meta.fields, "profile", "host_keys"]
+        read_only_fields = [*HostSerializer.Meta.read_only_fields, "profile"]
+
+
+class AcceptKeySerializer(serializers.Serializer[Any]):
+    fingerprint = serializers.CharField(max_length=64, help_text="Of the key that was shown and refused.")
+
+
+class HostFilters(django_filters.FilterSet):
+    tag = django_filters.CharFilter(field_name="tags__name", help_text="Name of a tag.")
+    name_contains = django_filters.CharFilter(field_name="name", lookup_expr="icontains")
+    last_seen_before = django_filters.IsoDateTimeFilter(field_name="last_seen_at", lookup_expr="lt")
+    last_seen_after = django_filters.IsoDateTimeFilter(field_name="last_seen_at", lookup_expr="gte")
+
+    class Meta:
+        model = Host
+        fields = ["name", "address", "zone", "credential", "state", "is_active", "machine_id"]
+
+
+class HostViewSet(Resource):
+    """The Linux systems that are watched."""
+
+    queryset = Host.objects.prefetch_related("tags").defer("profile")
+    serializer_class = HostSerializer
+    filterset_class = HostFilters
+    ordering = ("name", "id")
+    action_permissions: ClassVar[dict[str, str]] = {"accept_host_key": "inventory.change_hostkey"}
+
+    def get_queryset(self) -> QuerySet[Host]:
+        queryset: QuerySet[Host] = super().get_queryset()
+        return queryset if self.action == "list" else queryset.defer(None).prefetch_related("host_keys")
+
+    def get_serializer_class(self) -> type[HostSerializer]:
+        return HostDetailSerializer if self.action == "retrieve" else HostSerializer
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        host = self.get_object()
+        record_access(host)
+        return Response(self.get_serializer(host).data)
+
+    @extend_schema(request=AcceptKeySerializer, responses=HostDetailSerializer)
+    @action(detail=True, methods=["post"], url_path="accept-host-key")
+    def accept_host_key(self, request: Request, pk: str) -> Response:
+        """Trust a key that the host has shown and that was refused; its other keys of this type no longer count."""
+        host = self.get_object()
+        body = AcceptKeySerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        key = host.host_keys.filter(fingerprint=body.validated_data["fingerprint"]).first()
+        if key is None:
+            raise serializers.ValidationError({"fingerprint": "this host has not shown such a key"})
+        services.accept_host_key(key, actor(request))
+        return Response(HostDetailSerializer(self.get_object()).data, status=HTTPStatus.OK)

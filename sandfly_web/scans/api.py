@@ -1,0 +1,273 @@
+"""API of scans and schedules."""
+
+from __future__ import annotations
+
+import random
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import django_filters
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from sandfly_web.accounts.actor import actor
+from sandfly_web.api.errors import Conflict
+from sandfly_web.api.views import ReadOnly, Resource
+from sandfly_web.inventory.models import Host, Tag
+from sandfly_web.rules.models import Rule
+from sandfly_web.scans import services
+from sandfly_web.scans.models import RuleOutcome, Scan, Schedule
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+
+MAX_NAMED = 10_000
+PRIORITIES = {label.lower(): value for value, label in Scan.Priority.choices}
+
+
+class PriorityField(serializers.ChoiceField):
+    """Priorities by name; the numbers are the database's."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=list(PRIORITIES), **kwargs)
+
+    def to_representation(self, value: Any) -> str:
+        return next((name for name, number in PRIORITIES.items() if number == value), str(value))
+
+    def to_internal_value(self, data: Any) -> Any:
+        return PRIORITIES[super().to_internal_value(data)]
+
+
+class ScanSerializer(serializers.ModelSerializer[Scan]):
+    host_name = serializers.CharField(source="host.name", read_only=True)
+    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    priority = PriorityField(read_only=True)
+
+    class Meta:
+        model = Scan
+        fields = [
+            "id",
+            "batch",
+            "host",
+            "host_name",
+            "schedule",
+            "requested_by",
+            "priority",
+            "status",
+            "phase",
+            "error_code",
+            "error_message",
+            "attempt",
+            "worker",
+            "created_at",
+            "started_at",
+            "finished_at",
+            "expires_at",
+            "is_root",
+            "alert_count",
+            "pass_count",
+            "error_count",
+            "skipped_count",
+        ]
+        read_only_fields = fields
+
+
+class OutcomeSerializer(serializers.ModelSerializer[RuleOutcome]):
+    rule_name = serializers.CharField(source="rule.name", read_only=True)
+
+    class Meta:
+        model = RuleOutcome
+        fields = ["rule", "rule_name", "state", "reason", "matched", "is_truncated"]
+
+
+class ScanDetailSerializer(ScanSerializer):
+    """One scan with what it cost, what it left, and the rules that did not simply pass."""
+
+    timings_s = serializers.DictField(child=serializers.FloatField(), read_only=True)
+    cost = serializers.DictField(child=serializers.FloatField(), read_only=True)
+    collectors = serializers.ListField(child=serializers.DictField(), read_only=True)
+    created_paths = serializers.ListField(child=serializers.CharField(), read_only=True)
+    removed_paths = serializers.ListField(child=serializers.CharField(), read_only=True)
+    rule_outcomes = OutcomeSerializer(many=True, read_only=True)
+
+    class Meta(ScanSerializer.Meta):
+        fields = [
+            *ScanSerializer.Meta.fields,
+            "timings_s",
+            "cost",
+            "collectors",
+            "created_paths",
+            "removed_paths",
+            "cleanup_error",
+            "rule_outcomes",
+        ]
+        read_only_fields = fields
+
+
+class ScanRequestSerializer(serializers.Serializer[Any]):
+    """Which hosts, and which rules; without either choice of rules, detection and recon run."""
+
+    hosts = serializers.ListField(
+        child=serializers.UUIDField(), required=False, max_length=MAX_NAMED, help_text="Ids of hosts."
+    )
+    tags = serializers.ListField(
+        child=serializers.CharField(max_length=63), required=False, max_length=100, help_text="Hosts with one of these."
+    )
+    types = serializers.ListField(
+        child=serializers.ChoiceField(choices=Rule.Type.choices), required=False, help_text="Rules of these types."
+    )
+    rule_tags = serializers.ListField(
+        child=serializers.CharField(max_length=127),
+        required=False,
+        max_length=100,
+        help_text="Only rules with one of these.",
+    )
+    rules = serializers.ListField(
+        child=serializers.CharField(max_length=127),
+        required=False,
+        max_length=MAX_NAMED,
+        help_text="Exactly these rules, by name or id.",
+    )
+    priority = PriorityField(required=False, default="normal")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs.get("hosts") and not attrs.get("tags"):
+            raise serializers.ValidationError({"hosts": "name hosts or tags of hosts"})
+        attrs["found"] = self.find_hosts(attrs.get("hosts", []), attrs.get("tags", []))
+        return attrs
+
+    def find_hosts(self, ids: list[Any], tags: list[str]) -> list[Host]:
+        """Raises ValidationError that names an id or tag which does not exist."""
+        missing_tags = set(tags) - set(Tag.objects.filter(name__in=tags).values_list("name", flat=True))
+        if missing_tags:
+            raise serializers.ValidationError({"tags": f"there is no tag {sorted(missing_tags)[0]!r}"})
+        hosts = list(Host.objects.filter(Q(pk__in=ids) | Q(tags__name__in=tags)).distinct().defer("profile"))
+        missing = set(ids) - {host.pk for host in hosts}
+        if missing:
+            raise serializers.ValidationError({"hosts": f"there is no host {sorted(map(str, missing))[0]}"})
+        return hosts
+
+    def choice(self) -> services.RuleChoice:
+        values = self.validated_data
+        return services.RuleChoice(
+            types=tuple(values.get("types", ())),
+            tags=tuple(values.get("rule_tags", ())),
+            names=tuple(values.get("rules", ())),
+        )
+
+
+class BatchSerializer(serializers.Serializer[Any]):
+    """Scans that were asked for together; follow them with `GET /scans?batch=`."""
+
+    batch = serializers.UUIDField(source="id")
+    scans = ScanSerializer(many=True)
+
+
+class ScanFilters(django_filters.FilterSet):
+    status = django_filters.MultipleChoiceFilter(choices=Scan.Status.choices)
+    created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+
+    class Meta:
+        model = Scan
+        fields = ["batch", "host", "schedule", "error_code"]
+
+
+class ScanViewSet(ReadOnly):
+    """Visits to hosts, newest first."""
+
+    queryset = Scan.objects.select_related("host", "requested_by")
+    serializer_class = ScanSerializer
+    filterset_class = ScanFilters
+    ordering = ("-created_at", "id")
+    action_permissions: ClassVar[dict[str, str]] = {"create": "scans.add_scan", "cancel": "scans.change_scan"}
+
+    def get_queryset(self) -> QuerySet[Scan]:
+        queryset: QuerySet[Scan] = super().get_queryset()
+        if self.action == "list":
+            return queryset.defer("timings_s", "cost", "collectors", "created_paths", "removed_paths")
+        return queryset.prefetch_related("rule_outcomes__rule")
+
+    def get_serializer_class(self) -> type[ScanSerializer]:
+        return ScanSerializer if self.action == "list" else ScanDetailSerializer
+
+    @extend_schema(request=ScanRequestSerializer, responses={202: BatchSerializer})
+    def create(self, request: Request) -> Response:
+        """Queue a scan of each host; answers before any has begun."""
+        body = ScanRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        batch = services.request_scans(
+            body.validated_data["found"],
+            body.choice(),
+            requested_by=actor(request),
+            priority=body.validated_data["priority"],
+        )
+        return Response(BatchSerializer(batch).data, status=HTTPStatus.ACCEPTED)
+
+    @extend_schema(request=None, responses={202: ScanDetailSerializer})
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Stop a scan: at once while it waits, else its worker is asked to."""
+        try:
+            services.cancel_scan(self.get_object())
+        except ValidationError as error:
+            raise Conflict(" ".join(error.messages)) from None
+        return Response(ScanDetailSerializer(self.get_object()).data, status=HTTPStatus.ACCEPTED)
+
+
+class ScheduleSerializer(serializers.ModelSerializer[Schedule]):
+    rule_types = serializers.ListField(child=serializers.ChoiceField(choices=Rule.Type.choices), allow_empty=False)
+    rule_tags = serializers.ListField(child=serializers.CharField(max_length=127), required=False)
+    host_tags = serializers.SlugRelatedField[Any](
+        slug_field="name", many=True, queryset=Tag.objects.all(), required=False
+    )
+
+    class Meta:
+        model = Schedule
+        fields = [
+            "id",
+            "name",
+            "is_enabled",
+            "interval_s",
+            "jitter_s",
+            "rule_types",
+            "rule_tags",
+            "host_tags",
+            "created_at",
+        ]
+
+
+class ScheduleFilters(django_filters.FilterSet):
+    class Meta:
+        model = Schedule
+        fields = ["name", "is_enabled"]
+
+
+class DueSerializer(serializers.Serializer[Any]):
+    due_hosts = serializers.IntegerField(help_text="Hosts that the next dispatch scans.")
+
+
+class ScheduleViewSet(Resource):
+    """Which rules run on which hosts how often."""
+
+    queryset = Schedule.objects.prefetch_related("host_tags")
+    serializer_class = ScheduleSerializer
+    filterset_class = ScheduleFilters
+    ordering = ("name",)
+    action_permissions: ClassVar[dict[str, str]] = {"run": "scans.add_scan"}
+
+    @extend_schema(request=None, responses={202: DueSerializer})
+    @action(detail=True, methods=["post"])
+    def run(self, request: Request, pk: str) -> Response:
+        """Make all hosts of the schedule due now."""
+        try:
+            count = services.run_schedule_now(self.get_object(), timezone.now(), random.SystemRandom())
+        except ValidationError as error:
+            raise Conflict(" ".join(error.messages)) from None
+        return Response({"due_hosts": count}, status=HTTPStatus.ACCEPTED)

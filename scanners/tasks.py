@@ -217,7 +217,8 @@ def _heartbeat(job: ScanJob) -> Iterator[Pulse]:
 
 def deliver(report: ScanReport) -> None:
     """Sends a report to ingest; while Redis is away it is tried again with growing pauses."""
-    document = msgspec.to_builtins(report)
+    # As text: a large report is then one string to the broker's encoder, not a million small objects.
+    document = encode(report).decode()
     begun = time.monotonic()
     pause_s, longest_s = DELIVERY_PAUSE_S
     while True:

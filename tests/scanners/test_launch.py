@@ -1,0 +1,188 @@
+"""Who is given a password and who the plan, and when."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from scanners.connection import Chunk
+from scanners.contract import Become, CredentialSecret, Profile
+from scanners.errors import PrivilegeError, ProbeError, ScanError
+from scanners.launch import Launched, launch, plan_becomes
+from scanners.profile import HostTools
+from scanners.staging import Staged
+from tests.scanners.fakes import FakeConnection, FakeProcess
+
+STAGED = Staged("/tmp/.sf-0011223344556677", "/tmp/.sf-0011223344556677/sf")
+SECRET = CredentialSecret(username="u", become_password="canary")
+READY = b"SANDFLY-READY\n"
+
+
+class Prompting(FakeConnection):
+    """Its process prompts with the marker it was given, as sudo does; `{}` in a script is the marker."""
+
+    def __init__(self, *said: bytes, status: int = 1, answers: list[bytes] | None = None) -> None:
+        waiting = list(answers or [])
+        self.process = FakeProcess(status=status, on_write=lambda data: self.say(waiting.pop(0)) if waiting else None)
+        super().__init__(self.process)
+        self.said = list(said)
+        self.prompt = b""
+
+    def say(self, text: bytes) -> Chunk:
+        return Chunk(stderr=text.replace(b"{}", self.prompt))
+
+    def start(self, argv: list[str], timeout_s: float) -> FakeProcess:  # type: ignore[override]
+        super().start(argv, timeout_s)
+        self.prompt = argv[-1].encode()
+        self.process.chunks = [Chunk(stdout=argv[4].encode() + b"\n"), *map(self.say, self.said)]
+        return self.process
+
+
+def try_launch(connection: FakeConnection, become: Become, secret: CredentialSecret | None = SECRET) -> Launched:
+    return launch(connection, STAGED, become, secret, 5)
+
+
+def refused(connection: FakeConnection, become: Become, secret: CredentialSecret | None = SECRET) -> ScanError:
+    with pytest.raises(ScanError) as raised:
+        try_launch(connection, become, secret)
+    return raised.value
+
+
+def test_password_answers_our_own_prompt_once() -> None:
+    connection = Prompting(b"{}", answers=[READY])
+
+    launched = try_launch(connection, Become.SUDO)
+
+    assert launched.become == Become.SUDO
+    assert connection.process.written == b"canary\n"
+
+
+def test_sudo_that_does_not_ask_is_given_no_password() -> None:
+    connection = Prompting(READY)
+
+    try_launch(connection, Become.SUDO)
+
+    assert connection.process.written == b""
+
+
+def test_prompt_that_is_not_ours_is_not_answered() -> None:
+    connection = Prompting(b"Password: ", b"[sudo] password for u: ", b"sf-0000000000000000:")
+
+    assert isinstance(refused(connection, Become.SUDO), PrivilegeError)
+    assert connection.process.written == b""
+
+
+def test_second_prompt_means_no() -> None:
+    connection = Prompting(b"{}", answers=[b"Sorry, try again.\n{}"])
+
+    error = refused(connection, Become.SUDO)
+
+    assert (error.code, connection.process.written) == ("become_denied", b"canary\n")
+    assert connection.process.is_closed
+
+
+def test_prompts_that_come_in_one_piece_are_not_answered_twice() -> None:
+    connection = Prompting(b"{}{}{}", answers=[b"{}"])
+
+    refused(connection, Become.SUDO)
+
+    assert connection.process.written == b""
+
+
+def test_sudo_without_password_never_prompts() -> None:
+    connection = Prompting(b"sudo: a password is required\n")
+
+    error = refused(connection, Become.SUDO, None)
+
+    assert "sudo -n -k" in connection.commands[0][2]
+    assert error.message == "sudo gave no root: sudo: a password is required"
+
+
+def test_password_is_in_no_command_and_no_error() -> None:
+    connection = Prompting(b"{}", answers=[b"canary{}"])
+
+    error = refused(connection, Become.SUDO)
+
+    assert "canary" not in str(connection.commands)
+    assert "canary" not in repr(error) + repr(SECRET)
+
+
+def test_su_is_answered_after_our_mark_only() -> None:
+    assert refused(Prompting(b"Password: "), Become.SU).code == "become_denied"
+    connection = Prompting(b"{}\nPassword: ", answers=[READY])
+
+    try_launch(connection, Become.SU)
+
+    assert connection.process.written == b"canary\n"
+
+
+def test_doas_is_given_no_password() -> None:
+    connection = Prompting(b"doas: Authentication required\n")
+
+    assert refused(connection, Become.DOAS).code == "become_denied"
+    assert connection.process.written == b""
+
+
+def test_output_before_the_mark_is_noise_and_after_it_the_report() -> None:
+    connection = FakeConnection(process := FakeProcess())
+    process.chunks = [Chunk(b"Welcome\n", b"motd\n")]
+    start = connection.start
+
+    def start_and_talk(argv: list[str], timeout_s: float) -> FakeProcess:
+        process.chunks.append(Chunk(argv[4].encode() + b"\n{first", READY + b"later"))
+        return start(argv, timeout_s)  # type: ignore[return-value]
+
+    connection.start = start_and_talk  # type: ignore[method-assign,assignment]
+
+    launched = try_launch(connection, Become.NONE)
+
+    assert (launched.stdout, launched.stderr) == (b"{first", b"\nlater")
+
+
+@pytest.mark.parametrize(("status", "code"), [(126, "no_exec_dir"), (137, "probe_killed"), (1, "probe_crashed")])
+def test_probe_that_does_not_start(status: int, code: str) -> None:
+    error = refused(Prompting(b"sh: no\n", status=status), Become.NONE)
+
+    assert isinstance(error, ProbeError)
+    assert error.code == code
+
+
+def test_flood_before_the_start_is_cut_off() -> None:
+    error = refused(Prompting(*[b"x" * 30_000] * 4), Become.NONE)
+
+    assert (error.code, "too much" in error.message) == ("probe_crashed", True)
+
+
+def user(uid: int = 1000) -> Profile:
+    return Profile(uid=uid, is_root=uid == 0)
+
+
+def tools(*names: str) -> HostTools:
+    return HostTools(names=frozenset(names))
+
+
+@pytest.mark.parametrize(
+    ("profile", "names", "secret", "ways"),
+    [
+        (user(0), ["sudo"], SECRET, ["none"]),
+        (user(), ["sudo", "su", "doas"], None, ["sudo", "doas", "none"]),
+        (user(), ["su"], SECRET, ["su", "none"]),
+        (user(), ["su"], CredentialSecret(username="u", password="login"), ["none"]),
+        (user(), ["sudo", "su"], CredentialSecret(username="u", become=Become.SU), ["su", "none"]),
+        (user(), ["sudo"], CredentialSecret(username="u", become=Become.NONE), ["none"]),
+        (user(), [], None, ["none"]),
+    ],
+)
+def test_ways_to_root(profile: Profile, names: list[str], secret: CredentialSecret | None, ways: list[str]) -> None:
+    assert plan_becomes(profile, tools(*names), secret) == ways
+
+
+def test_prompt_is_new_each_time() -> None:
+    first, second = Prompting(READY), Prompting(READY)
+
+    try_launch(first, Become.SUDO)
+    try_launch(second, Become.SUDO)
+
+    assert first.prompt != second.prompt
+    assert re.fullmatch(rb"sf-[0-9a-f]{16}:", first.prompt)

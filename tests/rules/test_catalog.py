@@ -163,7 +163,7 @@ def test_every_rule_test_holds_in_the_probes_matcher(catalog: Catalog, probe: Pa
 
 
 def test_records_of_clean_hosts_are_silent_in_all_rules(catalog: Catalog, probe: Path) -> None:
-    """A test whose name says "clean" is something stock systems do: no rule of medium level or above may alert on it."""
+    """A test whose name says "clean" is what stock systems do: no rule of medium level or above may alert."""
     loud = [rule for rule in catalog if rule.type is RuleType.DETECTION and rule.level.rank >= Level.MEDIUM.rank]
     quiet = [(rule, test) for rule in catalog for test in rule.tests if "clean" in test.name]
     verdicts = match_records(loud, [(rule.subject, test.record) for rule, test in quiet], probe)

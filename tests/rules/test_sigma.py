@@ -212,8 +212,11 @@ def test_lonely_braces_in_the_explanation_are_refused(build: Build, explain: str
         build({"uid": 0}, sandfly={"explain": explain})
 
 
-KEYS = """title id detection condition selection logsource category process sandfly tests record path|re uid|gt level high
-    scope paths fields explain os tags date *""".split()
+KEYS = [
+    "title", "id", "detection", "condition", "selection", "logsource", "category", "process", "sandfly", "tests",
+    "record", "path|re", "uid|gt", "level", "high", "scope", "paths", "fields", "explain", "os", "tags", "date",
+    "*",
+]  # fmt: skip
 WORDS = st.sampled_from([*KEYS, "1 of them", ""])
 SCALARS = st.one_of(
     WORDS, st.text(max_size=8), st.integers(), st.floats(), st.booleans(), st.none(), st.dates(), st.datetimes()
@@ -252,8 +255,11 @@ def test_any_shape_of_rule_is_a_rule_or_a_list_of_faults(changes: dict[str, Any]
         assert rule.plan_rule.fields
 
 
-PARTS = """path uid cmdline exe_deleted contains startswith endswith all re i m s cased cidr gt lte exists fieldref base64
-    base64offset wide utf16 windash expand neq""".split()
+PARTS = [
+    "path", "uid", "cmdline", "exe_deleted", "contains", "startswith", "endswith", "all", "re", "i", "m", "s",
+    "cased", "cidr", "gt", "lte", "exists", "fieldref", "base64", "base64offset", "wide", "utf16", "windash",
+    "expand", "neq",
+]  # fmt: skip
 NAMES = st.builds("|".join, st.lists(st.sampled_from([*PARTS, ""]), min_size=1, max_size=4))
 
 

@@ -79,6 +79,16 @@ func retry(call func() (int, error)) (int, error) {
 
 // withFile hands the whole content to use, which must not keep it.
 func withFile(path string, limit int, use func(data []byte) error) error {
+	return withContent(path, limit, false, use)
+}
+
+// withRecord is withFile for files that the kernel makes in one piece (single_open): a read that does not fill the
+// buffer was the last one.
+func withRecord(path string, use func(data []byte) error) error {
+	return withContent(path, maxSmall, true, use)
+}
+
+func withContent(path string, limit int, isRecord bool, use func(data []byte) error) error {
 	fd, err := open(path)
 	if err != nil {
 		return err
@@ -98,6 +108,9 @@ func withFile(path string, limit int, use func(data []byte) error) error {
 		}
 		if size += n; size > limit {
 			return fmt.Errorf("read %s: more than %d bytes: %w", path, limit, collect.ErrLimit)
+		}
+		if isRecord && size < len(buf) {
+			return use(buf[:size])
 		}
 		if size == len(buf) {
 			buf = append(buf, make([]byte, len(buf))...)

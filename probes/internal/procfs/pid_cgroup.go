@@ -14,7 +14,7 @@ type Cgroup struct {
 
 // ReadCgroup reads /proc/PID/cgroup.
 func (fs FS) ReadCgroup(dir string) (groups []Cgroup, err error) {
-	err = withFile(fs.PidPath(dir, "cgroup"), maxSmall, func(data []byte) error {
+	err = withRecord(fs.PidPath(dir, "cgroup"), func(data []byte) error {
 		groups, err = parseCgroup(data)
 		return err
 	})

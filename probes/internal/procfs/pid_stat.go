@@ -34,7 +34,7 @@ func (s *Stat) IsKernelThread() bool { return s.Flags&flagKernelThread != 0 }
 
 // ReadStat reads /proc/PID/stat.
 func (fs FS) ReadStat(dir string) (s Stat, err error) {
-	err = withFile(fs.PidPath(dir, "stat"), maxSmall, func(data []byte) error {
+	err = withRecord(fs.PidPath(dir, "stat"), func(data []byte) error {
 		s, err = parseStat(data)
 		return err
 	})

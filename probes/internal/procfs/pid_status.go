@@ -29,7 +29,7 @@ type Status struct {
 
 // ReadStatus reads /proc/PID/status.
 func (fs FS) ReadStatus(dir string) (s Status, err error) {
-	err = withFile(fs.PidPath(dir, "status"), maxSmall, func(data []byte) error {
+	err = withRecord(fs.PidPath(dir, "status"), func(data []byte) error {
 		s, err = parseStatus(data)
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"path"
 	"strings"
 
+	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/procfs"
 )
@@ -38,7 +39,11 @@ func (p *process) program() (program, error) {
 func (p *process) parseProgram(target string) program {
 	name, deleted := procfs.TrimDeleted(target)
 	found := program{path: name, deleted: deleted, memfd: strings.HasPrefix(name, "/memfd:")}
-	if deleted && !found.memfd && p.fs.IsLive() && p.isSameFile(target) {
+	if !deleted || found.memfd || !p.fs.IsLive() {
+		return found
+	}
+	running, err := content.StatPath(p.env, p.exePath())
+	if err == nil && isSameFile(p.env, running, target) {
 		// The file's real name ends in the kernel's mark.
 		return program{path: target}
 	}
@@ -62,13 +67,9 @@ func (p *process) programFile() (*programStat, error) {
 // exePath opens the program itself, whatever now lies at its path.
 func (p *process) exePath() string { return "/proc/" + p.dir + "/exe" }
 
-// isSameFile says whether the path leads to the file the process runs.
-func (p *process) isSameFile(name string) bool {
-	running, err := content.StatPath(p.env, p.exePath())
-	if err != nil {
-		return false
-	}
-	st, err := content.StatPath(p.env, name)
+// isSameFile says whether the path leads to the file that runs.
+func isSameFile(env *collect.Env, running *programStat, name string) bool {
+	st, err := content.StatPath(env, name)
 	return err == nil && st.Inode == running.Inode && st.Dev == running.Dev
 }
 
@@ -86,10 +87,11 @@ func (p *process) onDisk() (any, error) {
 		_, err := content.StatPath(p.env, exe.path)
 		return err == nil, nil
 	}
-	if _, err := p.programFile(); err != nil {
+	running, err := p.programFile()
+	if err != nil || running == nil {
 		return nil, err
 	}
-	return p.isSameFile(exe.path) || p.isSameFile("/proc/"+p.dir+"/root"+exe.path), nil
+	return isSameFile(p.env, running, exe.path) || isSameFile(p.env, running, "/proc/"+p.dir+"/root"+exe.path), nil
 }
 
 // isReplaced says whether another file took the path of the deleted program, as package updates do.

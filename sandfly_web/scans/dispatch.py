@@ -75,8 +75,8 @@ def _follow(redis: Redis, now: datetime) -> tuple[int, int, int]:
         if not _take_lock(FOLLOW_LOCK):
             return 0, 0, 0
         heard = heartbeats.follow_running(redis, now)
-        taken_back = heartbeats.recover_silent(redis, now) + heartbeats.resend_lost(redis, now)
         ended = _expire(redis, now) + _cancel(redis, now)
+        taken_back = heartbeats.recover_silent(redis, now) + heartbeats.resend_lost(redis, now)
     return heard, taken_back, ended
 
 
@@ -224,7 +224,7 @@ def _publish(redis: Redis, outgoing: _Outgoing) -> None:
         _put_plans(redis, outgoing)
         with app.producer_or_acquire() as producer:
             for job in outgoing.jobs:
-                _send(job, outgoing.queue, producer)
+                _send(job, outgoing, producer)
                 unsent.discard(job.scan_id)
     except BROKER_ERRORS as error:
         log.warning("the broker went away, %d scans wait again: %s", len(unsent), error)
@@ -240,13 +240,13 @@ def _put_plans(redis: Redis, outgoing: _Outgoing) -> None:
         pipe.execute()
 
 
-def _send(job: ScanJob, queue: str, producer: Any) -> None:
+def _send(job: ScanJob, outgoing: _Outgoing, producer: Any) -> None:
     app.send_task(
         SCAN_TASK,
         args=[msgspec.to_builtins(job)],
         task_id=f"{job.scan_id}.{job.attempt}",
-        queue=queue,
-        expires=job.expires_at,
+        queue=outgoing.queue,
+        expires=(job.expires_at - outgoing.sent_at).total_seconds(),
         producer=producer,
         ignore_result=True,
         retry=False,

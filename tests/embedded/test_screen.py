@@ -23,7 +23,7 @@ def text_of(screen: Screen) -> str:
 
 
 def finding(level: str, title: str, explanation: str) -> Finding:
-    return Finding(level=level, title=title, explanation=explanation)
+    return Finding(level=level, rule_name=title, title=title, explanation=explanation)
 
 
 def test_url_user_and_password_are_shown(screen):
@@ -46,7 +46,16 @@ def test_findings_are_counted_by_level_and_the_rest_is_in_the_console(screen):
     assert "11 high" in shown
     assert "Odd thing 9" in shown
     assert "Odd thing 10" not in shown
-    assert "2 more in the console" in shown
+    assert "2 more rules in the console" in shown
+
+
+def test_a_rule_that_matched_often_takes_one_line(screen):
+    screen.findings([finding("high", "Odd thing", f"seen in {n}") for n in range(30)])
+
+    shown = text_of(screen)
+    assert shown.count("Odd thing") == 1
+    assert "(30 times)" in shown
+    assert "seen in 0" in shown
 
 
 def test_no_line_is_wider_than_the_terminal():

@@ -26,6 +26,8 @@ const (
 // ErrNotRegular tells that the path names a directory, device, FIFO, socket or, unless followed, a symbolic link.
 var ErrNotRegular = errors.New("not a regular file")
 
+var errNoProc = errors.New("/proc is not mounted")
+
 // File is an open regular file. All reads are positioned, so the methods may be called in any order.
 type File struct {
 	fd       int
@@ -60,6 +62,10 @@ func reopen(env *collect.Env, pathFD int, name string) (*File, error) {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
 	fd, err := openNoAtime("/proc/self/fd/" + strconv.Itoa(pathFD))
+	if errors.Is(err, syscall.ENOENT) {
+		// The file is held, so it is /proc that is missing: no reason to think that the file is.
+		return nil, fmt.Errorf("open %s: %w", name, errNoProc)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}

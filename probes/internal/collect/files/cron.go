@@ -16,7 +16,7 @@ const (
 	maxCronBytes    = 1 << 20
 	maxCronLines    = 10_000
 	maxCronEntries  = 20_000 // in one directory
-	maxCronVariable = 64     // kept per crontab
+	maxCronVariable = 256    // of one crontab; every job holds its own list
 )
 
 // cronJob is a record of the subject cron_job.
@@ -159,7 +159,10 @@ func (c *cronReader) table(file string, d cronDirectory, ignored bool, parse fun
 			continue
 		}
 		if parsed.Variable != "" {
-			environment = setVariable(environment, parsed.Variable)
+			if environment = setVariable(environment, parsed.Variable); len(environment) > maxCronVariable {
+				c.status.Partial("cron_job", fmt.Errorf("%s: more than %d variables: %w", file, maxCronVariable, collect.ErrLimit))
+				return nil
+			}
 			continue
 		}
 		job := &cronJob{origin: from, source: d.source, number: number, line: parsed, environment: environment, ignored: ignored}
@@ -174,10 +177,7 @@ func (c *cronReader) table(file string, d cronDirectory, ignored bool, parse fun
 func setVariable(environment []string, variable string) []string {
 	name, _, _ := strings.Cut(variable, "=")
 	next := slices.DeleteFunc(slices.Clone(environment), func(v string) bool { return strings.HasPrefix(v, name+"=") })
-	if len(next) < maxCronVariable {
-		next = append(next, variable)
-	}
-	return next
+	return append(next, variable)
 }
 
 // script emits a file that run-parts starts.

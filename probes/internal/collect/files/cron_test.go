@@ -1,6 +1,7 @@
 package files
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -151,6 +152,20 @@ func TestACrontabWithTooManyLinesSaysSo(t *testing.T) {
 
 	if parts := status.Parts["cron_job"]; len(records) != 0 || len(parts) != 1 || collect.Reason(parts[0]) != "limit" {
 		t.Errorf("%d records, %v", len(records), parts)
+	}
+}
+
+func TestACrontabWithTooManyVariablesSaysSo(t *testing.T) {
+	var b strings.Builder
+	for i := range maxCronVariable + 1 {
+		fmt.Fprintf(&b, "V%d=x\n", i)
+	}
+	root := tree(t, map[string]string{"/etc/crontab": b.String() + "@daily root last\n"})
+
+	_, status := run(t, cronCollector(), root, "cron_job")
+
+	if parts := status.Parts["cron_job"]; len(parts) != 1 || collect.Reason(parts[0]) != "limit" {
+		t.Errorf("%v", parts)
 	}
 }
 

@@ -59,14 +59,11 @@ func keysCollector() collect.Collector {
 }
 
 func collectKeys(ctx context.Context, v *visit, r *keyReader, emit collect.Emit, status *collect.Status) error {
-	if err := v.accounts().PasswdErr; err != nil {
-		status.Partial("authorized_key", err)
-	}
 	_, errs := r.patterns()
 	for _, err := range errs {
 		status.Partial("authorized_key", err)
 	}
-	for _, o := range keyOwners(v, status) {
+	for _, o := range keyOwners(v, "authorized_key", status) {
 		if err := errors.Join(ctx.Err(), v.env.Throttle.Pause()); err != nil {
 			return err
 		}
@@ -85,9 +82,12 @@ func collectKeys(ctx context.Context, v *visit, r *keyReader, emit collect.Emit,
 
 // keyOwners are the users of passwd, and home directories that none of them has: sshd may learn of their users
 // elsewhere (LDAP), or they were left behind.
-func keyOwners(v *visit, status *collect.Status) []owner {
+func keyOwners(v *visit, subject string, status *collect.Status) []owner {
 	var owners []owner
 	homes := map[string]bool{}
+	if err := v.accounts().PasswdErr; err != nil {
+		status.Partial(subject, err)
+	}
 	for _, u := range v.accounts().Users {
 		owners = append(owners, owner{name: u.Name, uid: u.UID, hasUID: true, home: u.Home})
 		homes[path.Clean(u.Home)] = true
@@ -96,12 +96,12 @@ func keyOwners(v *visit, status *collect.Status) []owner {
 		owners = append(owners, owner{name: "root", home: "/root"})
 	}
 	if v.onNetwork("/home") {
-		status.Partial("authorized_key", fmt.Errorf("/home: %w", errNotEntered))
+		status.Partial(subject, fmt.Errorf("/home: %w", errNotEntered))
 		return owners
 	}
 	entries, err := content.ReadDir(v.env, "/home", maxStrayHomes)
 	if err != nil && !isAbsent(err) {
-		status.Partial("authorized_key", err)
+		status.Partial(subject, err)
 	}
 	for _, e := range entries {
 		home := "/home/" + e.Name

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"iter"
 	"path"
 	"slices"
 	"strings"
@@ -9,6 +10,8 @@ import (
 // unitFile is what a unit file or drop-in says, by lower-case "section.key"; see systemd.syntax(7).
 type unitFile struct {
 	values map[string][]string
+	kept   int  // settings read
+	cut    bool // there were more than maxUnitValues
 }
 
 // maxUnitValues bounds the settings kept of one file.
@@ -18,32 +21,45 @@ const maxUnitValues = 4096
 // not count, and an empty value takes back what the key was given before.
 func parseUnit(data string) unitFile {
 	u := unitFile{values: map[string][]string{}}
-	section, pending, kept := "", "", 0
-	for line := range strings.SplitSeq(data, "\n") {
-		line = strings.TrimRight(line, " \t\r")
-		trimmed := strings.TrimLeft(line, " \t")
-		if trimmed != "" && (trimmed[0] == '#' || trimmed[0] == ';') {
-			continue
-		}
-		if before, goesOn := strings.CutSuffix(line, `\`); goesOn {
-			pending += before + " "
-			continue
-		}
-		whole := strings.TrimSpace(pending + line)
-		pending = ""
-		if name, is := sectionName(whole); is {
+	section := ""
+	for line := range logicalLines(data) {
+		if name, is := sectionName(line); is {
 			section = name
 			continue
 		}
-		if key, value, found := strings.Cut(whole, "="); found && kept < maxUnitValues {
+		if key, value, found := strings.Cut(line, "="); found {
+			if u.kept == maxUnitValues {
+				u.cut = true
+				break
+			}
 			u.set(section+"."+strings.ToLower(strings.TrimSpace(key)), strings.TrimSpace(value))
-			kept++
 		}
 	}
-	if key, value, found := strings.Cut(strings.TrimSpace(pending), "="); found {
-		u.set(section+"."+strings.ToLower(strings.TrimSpace(key)), strings.TrimSpace(value))
-	}
 	return u
+}
+
+// logicalLines joins continued lines and leaves comments out.
+func logicalLines(data string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		var pending strings.Builder
+		for line := range strings.SplitSeq(data, "\n") {
+			line = strings.TrimRight(line, " \t\r")
+			if trimmed := strings.TrimLeft(line, " \t"); trimmed != "" && (trimmed[0] == '#' || trimmed[0] == ';') {
+				continue
+			}
+			before, goesOn := strings.CutSuffix(line, `\`)
+			pending.WriteString(before)
+			if goesOn {
+				pending.WriteByte(' ')
+				continue
+			}
+			if !yield(strings.TrimSpace(pending.String())) {
+				return
+			}
+			pending.Reset()
+		}
+		yield(strings.TrimSpace(pending.String()))
+	}
 }
 
 func sectionName(line string) (string, bool) {
@@ -54,6 +70,7 @@ func sectionName(line string) (string, bool) {
 }
 
 func (u *unitFile) set(key, value string) {
+	u.kept++
 	if value == "" {
 		delete(u.values, key)
 		return

@@ -80,11 +80,15 @@ func managers(v *visit, status *collect.Status) []*manager {
 		newManager(v, "user", "", userUnitDirs),
 	}
 	homes := map[string]bool{}
-	for _, o := range keyOwners(v, status) {
+	for _, o := range keyOwners(v, "systemd_unit", status) {
 		home := path.Clean("/" + o.home)
 		// Service users share "/" and the like, where systemd keeps nothing of theirs.
-		if home == "/" || homes[home] || len(homes) >= maxUserScopes {
+		if home == "/" || homes[home] {
 			continue
+		}
+		if len(homes) == maxUserScopes {
+			status.Partial("systemd_unit", fmt.Errorf("more than %d homes: %w", maxUserScopes, collect.ErrLimit))
+			break
 		}
 		homes[home] = true
 		if v.onNetwork(home) {
@@ -252,7 +256,9 @@ func (u *unit) read() bool {
 		return true
 	}
 	u.empty = len(data) == 0
-	u.file = parseUnit(string(data))
+	if u.file = parseUnit(string(data)); u.file.cut {
+		u.err = fmt.Errorf("more than %d settings: %w", maxUnitValues, collect.ErrLimit)
+	}
 	return true
 }
 

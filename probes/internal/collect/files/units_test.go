@@ -33,6 +33,15 @@ func TestUnitFilesAreReadAsSystemdDoes(t *testing.T) {
 	}
 }
 
+func TestAMillionContinuationsAreReadInOneGo(t *testing.T) {
+	within(t, 10*time.Second, func() {
+		u := parseUnit("[Service]\nExecStart=/bin/x \\\n" + strings.Repeat("\\\n", 500_000) + "end")
+		if got := u.all(execSections, "execstart"); len(got) != 1 || !strings.HasSuffix(got[0], "end") {
+			t.Errorf("%d values", len(got))
+		}
+	})
+}
+
 func TestTheProgramOfAnExecLineLosesItsPrefixesAndQuotes(t *testing.T) {
 	for line, want := range map[string]string{
 		"/bin/a b": "/bin/a", "-/bin/a": "/bin/a", "@:+!!/bin/a x": "/bin/a", `"/opt/my app/run" -x`: "/opt/my app/run",
@@ -165,6 +174,16 @@ func TestAUnitThatMayNotBeReadIsThereWithUnknownFields(t *testing.T) {
 	r := find(t, records, "path", "/etc/systemd/system/x.service")
 	if collect.Reason(r.errs["exec_start"]) != "needs_root" || collect.Reason(r.errs["exec_missing"]) != "needs_root" {
 		t.Errorf("%v %v", r.values, r.errs)
+	}
+}
+
+func TestAUnitWithTooManySettingsIsUnknownAndNotCut(t *testing.T) {
+	root := tree(t, map[string]string{"/etc/systemd/system/x.service": "[Service]\n" + strings.Repeat("Environment=a=b\n", maxUnitValues) + "ExecStart=/x"})
+
+	records, _ := run(t, unitsCollector(), root, "systemd_unit")
+
+	if err := records[0].errs["exec_start"]; collect.Reason(err) != "limit" {
+		t.Errorf("%v %v", records[0].values["exec_start"], err)
 	}
 }
 

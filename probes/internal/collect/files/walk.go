@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"reflect"
 	"slices"
-	"strings"
 	"syscall"
 
 	"sandfly/probes/internal/collect"
@@ -30,13 +28,6 @@ func walkCollector() collect.Collector {
 			return w.run()
 		},
 	}
-}
-
-// rule is one scope of one subject. Each directory of a walk carries the rules that are still of interest in it.
-type rule struct {
-	subject string
-	collect.Scope
-	family []collect.Scope // the scopes that come with it and answer for the same rules
 }
 
 // walker goes through all scopes of both subjects in one pass.
@@ -80,24 +71,6 @@ func (w *walker) run() error {
 		}
 	}
 	return nil
-}
-
-// family gives the scopes that serve the same rules as s: the defaults stand together, any other stands alone.
-func family(s collect.Scope) []collect.Scope {
-	for _, d := range defaultScopes {
-		if reflect.DeepEqual(s, d) {
-			return defaultScopes
-		}
-	}
-	return []collect.Scope{s}
-}
-
-func roots(rules []rule) []string {
-	var scopes []collect.Scope
-	for _, r := range rules {
-		scopes = append(scopes, r.Scope)
-	}
-	return collect.Roots(scopes)
 }
 
 // root starts a walk at a literal path, which may as well be a file, a link or nothing.
@@ -341,51 +314,6 @@ func (w *walker) lost(rules []rule, err error) error {
 		}
 	}
 	return nil
-}
-
-// descending keeps the rules that are interested in what lies in a directory.
-func descending(rules []rule, dir string) []rule {
-	keep := true
-	for _, r := range rules {
-		keep = keep && r.Descends(dir)
-	}
-	if keep {
-		return slices.Clone(rules)
-	}
-	return slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return !r.Descends(dir) })
-}
-
-// crossing keeps the rules that go on into a file system mounted at dir.
-func crossing(rules []rule, dir, kind string) []rule {
-	return slices.DeleteFunc(slices.Clone(rules), func(r rule) bool {
-		return isKernelType(kind) || !r.CrossMounts && (isNetworkType(kind) || !r.names(dir))
-	})
-}
-
-// names tells whether the directory is on the way to a pattern of the scope, or fits one: then a local file system
-// mounted there is part of what the rule asks for. Below a pattern it is not.
-func (r rule) names(dir string) bool {
-	return collect.Scope{Paths: r.Paths, Exclude: r.Exclude, MaxDepth: 0}.Descends(dir)
-}
-
-// writes tells whether a path stands in the literal beginning of one of the scope's patterns.
-func (r rule) writes(name string) bool {
-	return slices.ContainsFunc(r.Paths, func(pattern string) bool {
-		base := collect.Base(pattern)
-		return base == name || strings.HasPrefix(base, name+"/")
-	})
-}
-
-// wholes gives the subjects of which every entry directly in dir is covered, so that entries need not be compared one
-// by one: a rule without exclusions that covers dir itself and still has depth left.
-func wholes(rules []rule, dir string) map[string]bool {
-	whole := map[string]bool{}
-	for _, r := range rules {
-		if !whole[r.subject] && len(r.Exclude) == 0 && r.Covers(dir) && r.Covers(join(dir, "\x00\x00")) {
-			whole[r.subject] = true
-		}
-	}
-	return whole
 }
 
 // endOfDir turns the end of a directory into no error.

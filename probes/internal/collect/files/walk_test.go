@@ -318,44 +318,6 @@ func TestALargeSparseFileIsNotHashed(t *testing.T) {
 	}
 }
 
-func TestNetworkAndKernelFileSystemsAreToldByTheirType(t *testing.T) {
-	for kind, network := range map[string]bool{"nfs4": true, "fuse.sshfs": true, "cifs": true, "fuseblk": false, "ext4": false, "tmpfs": false} {
-		if isNetworkType(kind) != network {
-			t.Errorf("%s", kind)
-		}
-	}
-	if !isKernelType("proc") || isKernelType("tmpfs") {
-		t.Error("kernel types")
-	}
-}
-
-func TestRulesCrossIntoMountsOnlyWhereTheyNameThem(t *testing.T) {
-	homes, all, net := rule{Scope: everything("/home/*")}, rule{Scope: everything("/")}, rule{Scope: everything("/")}
-	net.CrossMounts = true
-	cases := []struct {
-		dir, kind string
-		want      int
-	}{
-		{"/home/eve", "ext4", 2}, {"/home/eve", "nfs", 1}, {"/home/eve/deep", "ext4", 1}, {"/proc", "proc", 0}, {"/mnt", "xfs", 1},
-	}
-	for _, c := range cases {
-		if got := crossing([]rule{homes, all, net}, c.dir, c.kind); len(got) != c.want {
-			t.Errorf("%s on %s: %d rules go on", c.kind, c.dir, len(got))
-		}
-	}
-}
-
-func TestARuleThatNamesANetworkFileSystemIsToldThatItWasNotEntered(t *testing.T) {
-	w := &walker{status: collect.NewStatus()}
-	before := []rule{{subject: "file", Scope: everything("/home")}}
-
-	must(t, w.refused(before, crossing(before, "/home", "nfs"), "/home"))
-
-	if parts := w.status.Parts["file"]; len(parts) != 1 || collect.Reason(parts[0]) != "limit" {
-		t.Errorf("status %v", w.status.Parts)
-	}
-}
-
 func TestARecordKeptAfterTheWalkIsStillReadable(t *testing.T) {
 	root := tree(t, map[string]string{"/a/x": "hello"})
 	var kept any
@@ -368,6 +330,28 @@ func TestARecordKeptAfterTheWalkIsStillReadable(t *testing.T) {
 
 	if r.text("content") != "hello" || r.text("type") != "regular" {
 		t.Errorf("values %v errors %v", r.values, r.errs)
+	}
+}
+
+func TestAFileThatAProcessHoldsOpenIsTold(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"open", "closed"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o644))
+	}
+	f, err := os.Open(filepath.Join(dir, "open"))
+	must(t, err)
+	defer f.Close()
+
+	records, _ := run(t, walkCollector(), "/", "file", everything(dir))
+
+	for name, want := range map[string]bool{"open": true, "closed": false} {
+		r := find(t, records, "name", name)
+		if err := r.errs["is_open"]; os.Getuid() != 0 && collect.Reason(err) == "needs_root" {
+			continue // a normal user may not look into every process, and is told so
+		}
+		if r.values["is_open"] != want {
+			t.Errorf("%s: %v %v", name, r.values["is_open"], r.errs["is_open"])
+		}
 	}
 }
 

@@ -48,7 +48,8 @@ def _put_scan_into_log_lines() -> None:
     logging.setLogRecordFactory(build_with_scan)
 
 
-app = Celery("scanners", include=["scanners.tasks"])
+# No fixups: Celery's would load Django wherever DJANGO_SETTINGS_MODULE is set.
+app = Celery("scanners", include=["scanners.tasks"], fixups=[])
 app.conf.update(
     broker_url=broker_url(redis_url()),
     broker_connection_retry_on_startup=True,

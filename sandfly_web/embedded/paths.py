@@ -71,6 +71,11 @@ class DataDir:
         return self.root / "programs"
 
     @property
+    def probes(self) -> Path:
+        """Probe builds where the checkout is not this user's."""
+        return self.root / "probes"
+
+    @property
     def layout(self) -> Path:
         """Version of this layout; marks the directory as ours."""
         return self.root / "LAYOUT"

@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import dataclass
 
+from probes.build import SOURCE
 from sandfly_web.embedded.paths import DataDir
 
 DEFAULT_ZONE = "default"
@@ -49,6 +50,13 @@ def worker_command(zone: str, concurrency: int = WORKER_CONCURRENCY) -> list[str
         *("--queues", f"zone.{zone}", "--hostname", f"{zone}@%h"),
         *("--pool", "threads", "--concurrency", str(concurrency), *ALONE, "--loglevel", "INFO"),
     ]
+
+
+def probe_environment(environment: dict[str, str], data: DataDir) -> dict[str, str]:
+    """Where probes are built when the checkout is another user's: in the data directory. Else nothing."""
+    if "SANDFLY_PROBES_DIR" in environment or os.access(SOURCE, os.W_OK):
+        return {}
+    return {"SANDFLY_PROBES_DIR": str(data.probes), "GOCACHE": str(data.probes / "cache")}
 
 
 def web_environment(environment: dict[str, str], data: DataDir, host: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandfly_web.embedded.paths import DataDir
-from sandfly_web.embedded.processes import all_services, web_environment, worker_environment
+from sandfly_web.embedded.processes import all_services, probe_environment, web_environment, worker_environment
 
 CANARY = "canary-5d1f"
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +34,21 @@ def test_the_process_that_hands_out_work_is_the_first_to_stop(monkeypatch):
 
     assert sorted((service.stop_group, service.name) for service in services)[0] == (0, "beat")
     assert {service.name for service in services if CANARY not in service.environment.values()} == {"worker"}
+
+
+def test_probes_are_built_in_the_data_directory_where_the_checkout_is_another_user_s(monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+
+    added = probe_environment({}, DataDir(Path("/d")))
+
+    assert added == {"SANDFLY_PROBES_DIR": "/d/probes", "GOCACHE": "/d/probes/cache"}
+    assert probe_environment({"SANDFLY_PROBES_DIR": "/srv"}, DataDir(Path("/d"))) == {}
+
+
+def test_probes_are_built_in_the_checkout_where_that_is_ours(monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: True)
+
+    assert probe_environment({}, DataDir(Path("/d"))) == {}
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,8 @@ USE_I18N = False
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# Only for an installation that serves static files from elsewhere: `collectstatic` writes there.
+STATIC_ROOT = env.text("SANDFLY_STATIC_ROOT") or None
 # Static files straight from the packages: no collectstatic step between a pull and a start.
 WHITENOISE_USE_FINDERS = True
 

@@ -134,7 +134,7 @@ class ScanRequestSerializer(serializers.Serializer[Any]):
         max_length=MAX_NAMED,
         help_text="Exactly these rules, by name or id.",
     )
-    priority = PriorityField(required=False, default="normal")
+    priority = PriorityField(required=False, help_text="Default: normal.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs.get("hosts") and not attrs.get("tags"):
@@ -206,7 +206,7 @@ class ScanViewSet(ReadOnly):
             body.validated_data["found"],
             body.choice(),
             requested_by=actor(request),
-            priority=body.validated_data["priority"],
+            priority=body.validated_data.get("priority", Scan.Priority.NORMAL),
         )
         return Response(BatchSerializer(batch).data, status=HTTPStatus.ACCEPTED)
 

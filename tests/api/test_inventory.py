@@ -1,0 +1,196 @@
+"""Hosts, zones, tags, credentials and jump hosts through the API."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.api.builders import WebMake
+
+CANARY = "canary-7c1f-secret"
+
+
+def credential_body(zone: object, **fields: object) -> dict[str, object]:
+    return {"name": "fleet", "zone": zone.pk, "username": "root", "password": CANARY, **fields}  # type: ignore[attr-defined]
+
+
+def test_host_is_added_with_tags_and_named_after_its_endpoint(make: WebMake) -> None:
+    from sandfly_web.inventory.models import Tag
+
+    zone = make.zone()
+    Tag.objects.create(name="web")
+
+    answer = make.api("operator").post(
+        "/api/v1/hosts", {"address": "192.0.2.7", "port": 2222, "zone": zone.pk, "tags": ["web"]}, format="json"
+    )
+
+    assert answer.status_code == 201, answer.content
+    assert answer.json()["name"] == "192.0.2.7:2222"
+    assert answer.json()["tags"] == ["web"]
+    assert answer.json()["state"] == "new"
+
+
+def test_host_that_is_there_already_is_a_conflict(make: WebMake) -> None:
+    host = make.host()
+
+    answer = make.api("operator").post("/api/v1/hosts", {"address": host.address, "zone": host.zone_id}, format="json")
+
+    assert answer.status_code == 409
+    assert "already" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("address", ["", "10.0.0.0/8", "root@host", "two words", "host:22:33"])
+def test_address_that_is_not_one_host_is_refused_at_its_field(make: WebMake, address: str) -> None:
+    answer = make.api("operator").post("/api/v1/hosts", {"address": address, "zone": make.zone().pk}, format="json")
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"]
+
+
+def test_credential_of_another_zone_is_refused(make: WebMake) -> None:
+    credential = make.credential(make.zone())
+
+    answer = make.api("operator").post(
+        "/api/v1/hosts", {"address": "192.0.2.1", "zone": make.zone().pk, "credential": credential.pk}, format="json"
+    )
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "credential"
+
+
+def test_what_a_visit_saw_cannot_be_written(make: WebMake) -> None:
+    host = make.host()
+
+    answer = make.api("operator").patch(f"/api/v1/hosts/{host.pk}", {"state": "active", "kernel": "x"}, format="json")
+
+    host.refresh_from_db()
+    assert answer.status_code == 200
+    assert (host.state, host.kernel) == ("new", "")
+
+
+def test_hosts_filter_by_state_tag_and_name(make: WebMake) -> None:
+    from sandfly_web.inventory.models import Tag
+
+    web, other = make.host(name="web-1", state="offline"), make.host(name="db-1")
+    web.tags.add(Tag.objects.create(name="web"))
+    client = make.api("viewer")
+
+    for query in ("state=offline", "tag=web", "name_contains=EB-", f"zone={web.zone_id}"):
+        found = [row["name"] for row in client.get(f"/api/v1/hosts?{query}").json()["results"]]
+        assert found == ["web-1"], query
+    assert other.name == "db-1"
+
+
+def test_credential_secrets_are_in_no_answer(make: WebMake) -> None:
+    client, zone = make.api("operator"), make.zone()
+
+    created = client.post("/api/v1/credentials", credential_body(zone, become_password=CANARY), format="json")
+    listed = client.get("/api/v1/credentials")
+    single = client.get(f"/api/v1/credentials/{created.json()['id']}")
+
+    assert created.status_code == 201, created.content
+    for answer in (created, listed, single):
+        assert CANARY not in answer.content.decode()
+        assert "sealed" not in answer.content.decode()
+        assert "password" not in json.dumps(sorted(created.json())).replace("become", "")
+
+
+def test_credential_secrets_reach_neither_database_nor_audit_log_in_the_clear(make: WebMake) -> None:
+    from auditlog.models import LogEntry
+
+    from sandfly_web.inventory.models import Credential
+
+    make.api("operator").post("/api/v1/credentials", credential_body(make.zone()), format="json")
+
+    row = Credential.objects.get(name="fleet")
+    entry = LogEntry.objects.get_for_object(row).get()
+    assert CANARY not in row.sealed
+    assert "sealed" not in entry.changes
+    assert CANARY not in str(entry.changes)
+
+
+def test_refused_credential_does_not_echo_its_secret(make: WebMake) -> None:
+    answer = make.api("operator").post(
+        "/api/v1/credentials", credential_body(make.zone(), private_key=f"not a key {CANARY}"), format="json"
+    )
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "private_key"
+    assert CANARY not in answer.content.decode()
+
+
+def test_credential_is_replaced_whole_and_never_in_part(make: WebMake) -> None:
+    zone = make.zone()
+    credential = make.credential(zone)
+    client = make.api("operator")
+
+    part = client.patch(f"/api/v1/credentials/{credential.pk}", {"username": "x"}, format="json")
+    without = client.put(
+        f"/api/v1/credentials/{credential.pk}", {"name": "n", "zone": zone.pk, "username": "x"}, format="json"
+    )
+    whole = client.put(f"/api/v1/credentials/{credential.pk}", credential_body(zone, username="x"), format="json")
+
+    assert part.status_code == 405
+    assert without.status_code == 400
+    assert (whole.status_code, whole.json()["username"]) == (200, "x")
+
+
+def test_credential_in_use_is_not_deleted(make: WebMake) -> None:
+    host = make.host()
+
+    answer = make.api("operator").delete(f"/api/v1/credentials/{host.credential_id}")
+
+    assert answer.status_code == 409
+    assert host.name in answer.json()["detail"]
+
+
+def test_zone_key_stays_while_credentials_are_sealed_to_it(make: WebMake) -> None:
+    zone = make.zone()
+    make.credential(zone)
+
+    answer = make.api("admin").patch(f"/api/v1/zones/{zone.pk}", {"public_key": make.zone().public_key}, format="json")
+
+    assert answer.status_code == 400
+    zone.refresh_from_db()
+
+
+def test_jump_host_that_leads_to_itself_is_refused(make: WebMake) -> None:
+    from sandfly_web.inventory.models import JumpHost
+    from tests.server.builders import host_key_pin
+
+    zone, pin = make.zone(), host_key_pin()
+    keys = f"{pin.key_type} {pin.public_key}"
+    credential = make.credential(zone)
+    first, second = (
+        JumpHost.objects.create(name=name, zone=zone, address=name, credential=credential, host_keys=keys)
+        for name in ("first", "second")
+    )
+    second.via = first
+    second.save()
+
+    answer = make.api("operator").patch(f"/api/v1/jump-hosts/{first.pk}", {"via": second.pk}, format="json")
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "via"
+
+
+def test_changed_host_key_is_accepted_by_its_fingerprint(make: WebMake) -> None:
+    from sandfly_web.inventory.models import HostKey
+    from tests.server.builders import NOW
+
+    host = make.host(state="key_changed")
+    times = {"first_seen_at": NOW, "last_seen_at": NOW}
+    for name, status in (("old", "pinned"), ("new", "rejected")):
+        HostKey.objects.create(
+            host=host, key_type="ssh-ed25519", public_key=name, fingerprint=f"SHA256:{name}", status=status, **times
+        )
+
+    answer = make.api("operator").post(
+        f"/api/v1/hosts/{host.pk}/accept-host-key", {"fingerprint": "SHA256:new"}, format="json"
+    )
+
+    assert answer.status_code == 200, answer.content
+    pinned = {key["fingerprint"]: key["status"] for key in answer.json()["host_keys"]}
+    assert pinned["SHA256:new"] == "pinned"
+    assert pinned.get("SHA256:old") != "pinned"

@@ -1,0 +1,111 @@
+"""Asking for scans, following and cancelling them; schedules."""
+
+from __future__ import annotations
+
+import uuid
+
+from tests.api.builders import WebMake
+
+
+def test_scan_request_answers_with_a_batch_that_can_be_followed(make: WebMake) -> None:
+    make.rule()
+    hosts = [make.host(), make.host()]
+    client = make.api("responder")
+
+    answer = client.post(
+        "/api/v1/scans", {"hosts": [str(host.pk) for host in hosts], "types": ["detection"], "priority": "high"}, "json"
+    )
+    followed = client.get(f"/api/v1/scans?batch={answer.json()['batch']}").json()["results"]
+
+    assert answer.status_code == 202, answer.content
+    assert {row["host"] for row in followed} == {str(host.pk) for host in hosts}
+    assert {(row["status"], row["priority"]) for row in followed} == {("queued", "high")}
+
+
+def test_hosts_are_named_by_tag_too_and_once(make: WebMake) -> None:
+    from sandfly_web.inventory.models import Tag
+
+    make.rule()
+    host = make.host()
+    for name in ("web", "edge"):
+        host.tags.add(Tag.objects.create(name=name))
+
+    answer = make.api("responder").post(
+        "/api/v1/scans", {"hosts": [str(host.pk)], "tags": ["web", "edge"]}, format="json"
+    )
+
+    assert len(answer.json()["scans"]) == 1
+
+
+def test_unknown_hosts_tags_types_rules_and_priorities_are_named(make: WebMake) -> None:
+    make.rule()
+    host = str(make.host().pk)
+    client = make.api("responder")
+    bodies = {
+        "hosts": {"hosts": [str(uuid.uuid4())]},
+        "tags": {"tags": ["nowhere"]},
+        "types.0": {"hosts": [host], "types": ["magic"]},
+        "": {"hosts": [host], "rules": ["no_such_rule"]},
+        "priority": {"hosts": [host], "priority": "urgent"},
+        "hosts.0": {"hosts": ["web-1"]},
+    }
+
+    for field, body in bodies.items():
+        answer = client.post("/api/v1/scans", body, format="json")
+        assert answer.status_code == 400, body
+        assert answer.json()["errors"][0]["field"] == field
+
+    assert client.post("/api/v1/scans", {}, format="json").json()["errors"][0]["field"] == "hosts"
+
+
+def test_body_that_is_no_json_is_a_problem(make: WebMake) -> None:
+    answer = make.api("responder").post("/api/v1/scans", "{", content_type="application/json")
+
+    assert answer.status_code == 400
+    assert answer["Content-Type"] == "application/problem+json"
+
+
+def test_waiting_scan_is_cancelled_at_once_and_a_finished_one_is_a_conflict(make: WebMake) -> None:
+    scan = make.scan()
+    client = make.api("responder")
+
+    first = client.post(f"/api/v1/scans/{scan.pk}/cancel")
+    second = client.post(f"/api/v1/scans/{scan.pk}/cancel")
+
+    assert (first.status_code, first.json()["status"]) == (202, "cancelled")
+    assert second.status_code == 409
+
+
+def test_scan_shows_why_rules_gave_no_answer(make: WebMake) -> None:
+    scan, rule = make.scan(), make.rule()
+    make.outcome(scan, rule)
+
+    shown = make.api("viewer").get(f"/api/v1/scans/{scan.pk}").json()["rule_outcomes"]
+
+    assert [(row["rule_name"], row["state"], row["reason"]) for row in shown] == [(rule.name, "skipped", "needs_root")]
+
+
+def test_schedule_is_written_and_run_now(make: WebMake) -> None:
+    make.host()
+    client = make.api("operator")
+
+    created = client.post(
+        "/api/v1/schedules", {"name": "Nightly", "interval_s": 86400, "rule_types": ["detection"]}, format="json"
+    )
+    run = client.post(f"/api/v1/schedules/{created.json()['id']}/run")
+    off = client.patch(f"/api/v1/schedules/{created.json()['id']}", {"is_enabled": False}, format="json")
+    refused = client.post(f"/api/v1/schedules/{created.json()['id']}/run")
+
+    assert created.status_code == 201, created.content
+    assert (run.status_code, run.json()) == (202, {"due_hosts": 1})
+    assert off.json()["is_enabled"] is False
+    assert refused.status_code == 409
+
+
+def test_interval_below_a_minute_is_refused(make: WebMake) -> None:
+    answer = make.api("operator").post(
+        "/api/v1/schedules", {"name": "Too often", "interval_s": 5, "rule_types": ["detection"]}, format="json"
+    )
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "interval_s"

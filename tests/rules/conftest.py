@@ -48,4 +48,4 @@ def catalog() -> list[CompiledRule]:
 def probe() -> Path:
     from probes.build import ensure, host_arch
 
-    return ensure(host_arch())
+    return ensure(host_arch()).path

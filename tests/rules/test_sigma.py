@@ -229,7 +229,7 @@ VALUES = st.recursive(
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_text_is_a_rule_or_a_list_of_faults(text: str) -> None:
     try:
         parse_rule(text, "r.yml")
@@ -243,7 +243,7 @@ def test_any_text_is_a_rule_or_a_list_of_faults(text: str) -> None:
     ),
     st.dictionaries(WORDS, VALUES, max_size=4),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_shape_of_rule_is_a_rule_or_a_list_of_faults(changes: dict[str, Any], detection: dict[str, Any]) -> None:
     text = rule_text({"selection": {"uid": 0}, "condition": "selection", **detection}, **changes)
 
@@ -264,7 +264,7 @@ NAMES = st.builds("|".join, st.lists(st.sampled_from([*PARTS, ""]), min_size=1, 
 
 
 @given(st.dictionaries(NAMES, st.one_of(SCALARS, st.lists(SCALARS, max_size=3)), min_size=1, max_size=3))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_any_mixture_of_modifiers_is_compiled_or_refused(selection: dict[str, Any]) -> None:
     try:
         parse_rule(rule_text({"selection": selection, "condition": "selection"}), "r.yml")

@@ -85,7 +85,7 @@ def _check(console: Console, options: dict[str, Any]) -> None:
 
 def _test(console: Console, options: dict[str, Any]) -> None:
     rules = load_catalog(options["paths"] or None)
-    results = run_tests(rules, ensure(host_arch()))
+    results = run_tests(rules, ensure(host_arch()).path)
     failed = [result for result in results if not result.is_ok]
     for result in failed:
         console.print(Text(_line(result)), soft_wrap=True)
@@ -111,7 +111,7 @@ def _list(console: Console, options: dict[str, Any]) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("name", "type", "level", "status", "techniques"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading != "techniques")
     for rule in rules:
         level = Text(rule.level, _STYLES[rule.level])
         table.add_row(rule.name, rule.type.value, level, rule.status.value, ", ".join(rule.techniques))

@@ -1,0 +1,74 @@
+"""Ingest through a real worker: what the database does not take stays in the queue."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from celery.contrib.testing.worker import start_worker
+from django.db import OperationalError, connections
+
+from sandfly_web.celery import app
+from sandfly_web.findings.models import Finding
+from sandfly_web.scans import tasks
+from sandfly_web.scans.ingest import ingest_report
+from sandfly_web.scans.models import Scan
+from scanners.contract import INGEST_QUEUE, INGEST_TASK, encode
+from tests.server.builders import match, report
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.integration]
+
+
+def send(answer) -> None:
+    app.send_task(INGEST_TASK, args=[json.loads(encode(answer))], queue=INGEST_QUEUE)
+
+
+def work_off(redis, is_done, timeout_s=20) -> None:
+    """Run a worker of the ingest queue until the condition holds."""
+    import time
+
+    with start_worker(app, queues=[INGEST_QUEUE], perform_ping_check=False, pool="solo", shutdown_timeout=20):
+        deadline = time.monotonic() + timeout_s
+        while not is_done() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    connections.close_all()
+
+
+def test_a_report_goes_from_the_queue_into_the_database(make, redis):
+    rule, scan = make.rule(), make.scan(in_flight=True)
+    send(report(scan, match(rule)))
+
+    work_off(redis, Finding.objects.exists)
+
+    assert Scan.objects.get().status == "done"
+    assert not redis.hlen("unacked")
+
+
+def test_a_report_is_kept_while_the_database_is_away(make, redis, monkeypatch):
+    scan, calls = make.scan(in_flight=True), []
+
+    def away_once(document, now=None):
+        calls.append(document)
+        if len(calls) == 1:
+            raise OperationalError("server closed the connection")
+        return ingest_report(document, now)
+
+    monkeypatch.setattr(tasks, "DATABASE_PAUSE_S", 0)
+    monkeypatch.setattr(tasks, "ingest_report", away_once)
+    send(report(scan))
+
+    work_off(redis, lambda: Scan.objects.get().status == "done")
+
+    assert Scan.objects.get().status == "done"
+    assert len(calls) == 2
+
+
+def test_a_poisonous_report_does_not_block_the_one_behind_it(make, redis):
+    rule, scan = make.rule(), make.scan(in_flight=True)
+    app.send_task(INGEST_TASK, args=[{"scan_id": ["?"], "matches": 3}], queue=INGEST_QUEUE)
+    send(report(scan, match(rule)))
+
+    work_off(redis, Finding.objects.exists)
+
+    assert Finding.objects.exists()
+    assert not redis.llen(INGEST_QUEUE)

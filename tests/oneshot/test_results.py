@@ -163,3 +163,12 @@ def test_the_table_says_what_could_not_be_decided_and_how_to_mend_it() -> None:
 
     assert "could not decide 1 rule (needs_root)" in out.getvalue()
     assert "--become" in out.getvalue()
+
+
+def test_the_table_shows_times_as_dates() -> None:
+    out = io.StringIO()
+    result = describe_report("web1", make_report(make_match(start_time=1767323045)), {make_rule().id: make_rule()})
+
+    TableOutput(Console(file=out, width=100)).add(result)
+
+    assert "2026-01-02 03:04:05 UTC" in out.getvalue()

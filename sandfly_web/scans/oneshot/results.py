@@ -40,7 +40,7 @@ class HostResult:
 
     @property
     def is_scanned(self) -> bool:
-        return self.host["outcome"] == Outcome.DONE
+        return bool(self.host["outcome"] == Outcome.DONE)
 
 
 def describe_rule(rule: CompiledRule) -> dict[str, Any]:

@@ -6,6 +6,7 @@ the facts it rests on; control characters from a host are shown as escapes, neve
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -13,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from sandfly_web.rules.fields import registry
 from sandfly_web.scans.oneshot.results import LEVELS, HostResult, Summary
 
 STYLES = {
@@ -23,6 +25,7 @@ STYLES = {
     "informational": "dim",
 }
 MAX_VALUE = 300
+MAX_EPOCH_S = 253402300799  # the last second of year 9999, where datetime ends
 # Said in the sentence or the heading already.
 LEFT_OUT = {"kind"}
 
@@ -34,11 +37,20 @@ def visible(value: object) -> str:
     return shown if len(shown) <= MAX_VALUE else shown[: MAX_VALUE - 1] + "…"
 
 
-def format_value(value: Any) -> str:
+def unit_of(kind: str, name: str) -> str:
+    """The unit of a fact as the probe's reference has it, "" for what it does not know."""
+    subject = registry().get(kind)
+    field = subject.fields.get(name) if subject else None
+    return field.unit if field else ""
+
+
+def format_value(value: Any, unit: str = "") -> str:
     if isinstance(value, list):
         return visible(", ".join(str(item) for item in value))
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if unit == "epoch seconds" and isinstance(value, int) and 0 < value <= MAX_EPOCH_S:
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return visible(value)
 
 
@@ -50,7 +62,7 @@ def evidence_table(subject: dict[str, Any]) -> Table:
     for name in sorted(subject):
         value = subject[name]
         if name not in LEFT_OUT and value not in (None, "", []):
-            table.add_row(visible(name), Text(format_value(value)))
+            table.add_row(visible(name), Text(format_value(value, unit_of(subject["kind"], name))))
     return table
 
 

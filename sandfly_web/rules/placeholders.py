@@ -15,5 +15,9 @@ PLACEHOLDERS: Mapping[str, tuple[str, ...]] = {
         "/usr/", "/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/opt/", "/snap/", "/nix/store/",
         "/gnu/store/",
     ),
+    # The same without what is installed beside the distribution's packages below /opt.
+    "distribution_directories": (
+        "/usr/", "/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/", "/snap/", "/nix/store/", "/gnu/store/",
+    ),
     "downloaders": ("curl", "wget", "fetch", "lwp-download", "lynx", "aria2c", "axel", "tftp", "ftpget", "scp", "sftp"),
 }  # fmt: skip

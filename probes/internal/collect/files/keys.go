@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -18,6 +19,7 @@ const (
 	maxKeysPerFile    = 20_000
 	maxInvalidPerFile = 100 // a file of something else would otherwise give a record a line
 	maxStrayHomes     = 10_000
+	dropbearKeys      = "/etc/dropbear/authorized_keys" // root's, on OpenWrt
 )
 
 // owner is somebody whose keys are looked for.
@@ -67,8 +69,8 @@ func collectKeys(ctx context.Context, v *visit, r *keyReader, emit collect.Emit,
 		if err := errors.Join(ctx.Err(), v.env.Throttle.Pause()); err != nil {
 			return err
 		}
-		keys, err := r.read(o)
-		if err != nil {
+		keys, errs := r.read(o)
+		for _, err := range errs {
 			status.Partial("authorized_key", err)
 		}
 		for _, k := range keys {
@@ -112,12 +114,12 @@ func keyOwners(v *visit, subject string, status *collect.Status) []owner {
 	return owners
 }
 
-// read gives the keys of one user from all its files. The error joins what could not be read; the keys are those
-// that could.
-func (r *keyReader) read(o owner) ([]*authorizedKey, error) {
+// read gives the keys of one user from all its files that could be read; errs says which could not.
+func (r *keyReader) read(o owner) (keys []*authorizedKey, errs []error) {
 	patterns, _ := r.patterns()
-	var keys []*authorizedKey
-	var errs []error
+	if o.hasUID && o.uid == 0 {
+		patterns = append(slices.Clone(patterns), dropbearKeys)
+	}
 	seenFiles, seenKeys := map[string]bool{}, map[string]bool{}
 	for _, pattern := range patterns {
 		name, err := expand(pattern, o)
@@ -135,7 +137,7 @@ func (r *keyReader) read(o owner) ([]*authorizedKey, error) {
 			keys = append(keys, k)
 		}
 	}
-	return keys, errors.Join(errs...)
+	return keys, errs
 }
 
 func (r *keyReader) file(o owner, name string) ([]*authorizedKey, error) {

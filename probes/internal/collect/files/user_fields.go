@@ -1,6 +1,8 @@
 package files
 
 import (
+	"errors"
+
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/accounts"
 	"sandfly/probes/internal/collect/content"
@@ -69,9 +71,9 @@ func homeFields() []userField {
 
 // countKeys counts the valid lines of the user's key files.
 func (u *user) countKeys() (any, error) {
-	keys, err := u.all.keys.read(owner{name: u.Name, uid: u.UID, hasUID: true, home: u.Home})
-	if err != nil {
-		return nil, err
+	keys, errs := u.all.keys.read(owner{name: u.Name, uid: u.UID, hasUID: true, home: u.Home})
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	count := int64(0)
 	for _, k := range keys {

@@ -156,7 +156,7 @@ func (w *walker) directory(at *place, n *node) error {
 	}
 	dir, err := n.openDir()
 	if err != nil {
-		return w.lost(rules, lookError(err))
+		return w.lost(rules, located(name, err))
 	}
 	defer dir.Close()
 	inside := &place{path: name, real: real, dir: dir, rules: rules}
@@ -230,6 +230,18 @@ func (w *walker) entries(at *place) (complete bool, err error) {
 			}
 		}
 	}
+}
+
+// located names the whole path, where an error of a step relative to its parent has the last name only.
+func located(name string, err error) error {
+	if cause := lookError(err); errors.Is(cause, collect.ErrGone) {
+		return cause
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		err = errno
+	}
+	return fmt.Errorf("open %s: %w", name, err)
 }
 
 // isOurs tells an error of the file system from one that ends the visit.

@@ -176,6 +176,9 @@ func TestAFIFOInTheWayIsLookedAtAndNeverOpened(t *testing.T) {
 }
 
 func TestAHugeDirectoryIsReadInPieces(t *testing.T) {
+	if st, err := os.Stat("/dev/shm"); err == nil && st.IsDir() {
+		t.Setenv("TMPDIR", "/dev/shm") // in memory, where so many names take a blink
+	}
 	root := t.TempDir()
 	const many = 20_000
 	for i := range many {

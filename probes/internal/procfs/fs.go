@@ -16,7 +16,8 @@ import (
 
 // Bounds on what one read takes in.
 const (
-	maxSmall = 64 << 10 // status, stat, cgroup, sysctl values
+	maxSmall = 1 << 20  // status with its 65536 possible groups, cgroup, sysctl values
+	maxHeld  = 64 << 10 // buffers up to this size are used again
 	maxText  = 8 << 20  // mountinfo, modules, modules.dep, cpuinfo of big hosts
 )
 
@@ -114,7 +115,7 @@ func withContent(path string, limit int, isRecord bool, use func(data []byte) er
 		}
 		if size == len(buf) {
 			buf = append(buf, make([]byte, len(buf))...)
-			if len(buf) <= maxSmall {
+			if len(buf) <= maxHeld {
 				*held = buf
 			}
 		}

@@ -18,9 +18,15 @@ func TestArgumentsEndAtNULAndTitlesLeaveNone(t *testing.T) {
 		"a\x00\x00b\x00":                {"a", "", "b"},
 		"no end":                        {"no end"},
 	} {
-		if got := parseStrings([]byte(text)); !slices.Equal(got, want) {
-			t.Errorf("%q: got %q", text, got)
+		if got, err := SplitStrings(parseCmdline([]byte(text))); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, %v", text, got, err)
 		}
+	}
+}
+
+func TestMillionsOfEmptyArgumentsAreALimit(t *testing.T) {
+	if _, err := SplitStrings(strings.Repeat("\x00", maxStrings) + "x"); !errors.Is(err, collect.ErrLimit) {
+		t.Error(err)
 	}
 }
 

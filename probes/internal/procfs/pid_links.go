@@ -43,7 +43,7 @@ func (fs FS) ReadNamespace(dir, kind string) (uint64, error) {
 // Bounds on directories of /proc.
 const (
 	maxPIDs = 1 << 22 // PID_MAX_LIMIT
-	maxFDs  = 1 << 16
+	maxFDs  = 1 << 20 // the kernel's default of fs.nr_open
 )
 
 // ReadPIDs lists the thread groups of /proc in rising order.

@@ -8,8 +8,11 @@ import (
 // ClockTicks is USER_HZ, the unit of times in /proc/PID/stat: 100 on every architecture Go builds for.
 const ClockTicks = 100
 
-// flagKernelThread is PF_KTHREAD of include/linux/sched.h.
-const flagKernelThread = 0x00200000
+// Flags of include/linux/sched.h: PF_EXITING and PF_KTHREAD.
+const (
+	flagExiting      = 0x00000004
+	flagKernelThread = 0x00200000
+)
 
 // Stat holds the facts of /proc/PID/stat, see proc_pid_stat(5).
 type Stat struct {
@@ -31,6 +34,10 @@ type Stat struct {
 
 // IsKernelThread tells by the flag the kernel sets on its own threads, which no program can set for itself.
 func (s *Stat) IsKernelThread() bool { return s.Flags&flagKernelThread != 0 }
+
+// IsExiting is true from the moment a process (for a thread group, its first thread) has begun to end, zombies
+// included: its memory and its descriptors may be gone already.
+func (s *Stat) IsExiting() bool { return s.Flags&flagExiting != 0 || s.State == 'Z' || s.State == 'X' }
 
 // ReadStat reads /proc/PID/stat.
 func (fs FS) ReadStat(dir string) (s Stat, err error) {

@@ -21,40 +21,79 @@ const (
 	maxTargetsKind = 16
 )
 
-// descriptors reads the links of /proc/PID/fd, which takes ptrace rights over the process.
+// Bounds of the descriptors that are kept while a process is looked at: a user can open a million files with paths of
+// 4 KiB each.
+const (
+	maxDescriptors     = 1 << 16
+	maxDescriptorBytes = 4 << 20
+)
+
+// eachDescriptor reads the links of /proc/PID/fd, which takes ptrace rights over the process.
+func (p *process) eachDescriptor(use func(d descriptor) error) error {
+	if !p.hasMemory() {
+		return nil
+	}
+	numbers, err := p.fs.ReadFDs(p.dir)
+	if err != nil {
+		return err
+	}
+	var closed error
+	for _, fd := range numbers {
+		target, err := p.fs.ReadLink(p.dir, "fd/"+itoa(fd))
+		if procfs.IsAbsent(err) {
+			closed = err
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := use(descriptor{fd, target}); err != nil {
+			return err
+		}
+	}
+	if closed != nil && !p.isAlive() {
+		return closed // not one of them, but all
+	}
+	return nil
+}
+
+// descriptors are all that are open, in rising order.
 func (p *process) descriptors() ([]descriptor, error) {
 	return read(p, &p.fds, func() ([]descriptor, error) {
-		if !p.hasMemory() {
-			return nil, nil
-		}
-		numbers, err := p.fs.ReadFDs(p.dir)
+		var open []descriptor
+		bytes := 0
+		err := p.eachDescriptor(func(d descriptor) error {
+			open = append(open, d)
+			if bytes += len(d.target); bytes > maxDescriptorBytes || len(open) > maxDescriptors {
+				return fmt.Errorf("process %d has too much open: %w", p.pid, collect.ErrLimit)
+			}
+			return nil
+		})
 		if err != nil {
 			return nil, err
-		}
-		open := make([]descriptor, 0, len(numbers))
-		for _, fd := range numbers {
-			target, err := p.fs.ReadLink(p.dir, "fd/"+itoa(fd))
-			if procfs.IsAbsent(err) {
-				continue // closed meanwhile
-			}
-			if err != nil {
-				return nil, err
-			}
-			open = append(open, descriptor{fd, target})
 		}
 		return open, nil
 	})
 }
 
-// socketInodes are the sockets the process holds, each once.
+// socketInodes are the sockets the process holds, each once. Servers have many, so it takes the descriptors only when
+// they have been read.
 func (p *process) socketInodes() ([]uint64, error) {
 	return read(p, &p.inodes, func() ([]uint64, error) {
-		open, err := p.descriptors()
 		var inodes []uint64
-		for _, d := range open {
+		add := func(d descriptor) error {
 			if n, ok := procfs.SocketInode(d.target); ok {
 				inodes = append(inodes, n)
 			}
+			return nil
+		}
+		var err error
+		if p.fds.done && p.fds.err == nil {
+			for _, d := range p.fds.value {
+				add(d)
+			}
+		} else {
+			err = p.eachDescriptor(add)
 		}
 		slices.Sort(inodes)
 		return slices.Compact(inodes), err
@@ -160,15 +199,21 @@ func (p *process) mappings() (mapFacts, error) {
 		}
 		seen := map[string]bool{}
 		err := p.fs.ReadMaps(p.dir, func(m procfs.Map) { facts.add(m, seen) })
+		if err == nil && len(facts.files) > maxMapped {
+			err = fmt.Errorf("process %d maps more than %d files: %w", p.pid, maxMapped, collect.ErrLimit)
+		}
 		return facts, err
 	})
 }
+
+// maxMapped bounds the files a process maps executable; browsers have a few hundred.
+const maxMapped = 4096
 
 func (f *mapFacts) add(m procfs.Map, seen map[string]bool) {
 	if m.IsAnonymous() && strings.HasPrefix(m.Permissions, "rwx") {
 		f.rwx++
 	}
-	if seen[m.Path] || !strings.HasPrefix(m.Path, "/") {
+	if seen[m.Path] || !strings.HasPrefix(m.Path, "/") || len(f.files) > maxMapped {
 		return
 	}
 	seen[m.Path] = true

@@ -232,8 +232,6 @@ func (h *holderMap) add(p *process) {
 	for _, n := range inodes {
 		h.pids[n] = append(h.pids[n], int64(p.pid))
 	}
-	// Only the sockets are needed any more; a host can have a million descriptors.
-	p.fds = lazy[[]descriptor]{}
 }
 
 // addNew looks at the processes that were started after the list was read: a socket may have gone over to one.

@@ -213,7 +213,7 @@ func TestEveryValueHasItsType(t *testing.T) {
 				if err == nil && v != nil && fmt.Sprintf("%T", v) != types[field.Type] {
 					t.Errorf("%s.%s is a %T, not %s", subject, field.Name, v, field.Type)
 				}
-				if err != nil && collect.Reason(err) == "error" {
+				if subject == "process" && err != nil && collect.Reason(err) == "error" {
 					t.Errorf("%s.%s: %v", subject, field.Name, err)
 				}
 			}

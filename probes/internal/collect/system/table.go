@@ -75,7 +75,7 @@ func (t *table) add(pid int) *process {
 // enterThread looks at a process through another thread when the first one has ended: it stands as a zombie then,
 // without program, arguments or descriptors, while the others run on. Programs do so to hide.
 func (p *process) enterThread() {
-	if p.stat.State != 'Z' || p.stat.Threads < 2 {
+	if !p.stat.IsExiting() || p.stat.Threads < 2 {
 		return
 	}
 	threads, err := p.fs.ReadThreads(p.dir)
@@ -84,7 +84,7 @@ func (p *process) enterThread() {
 	}
 	for _, tid := range threads {
 		dir := itoa(p.pid) + "/task/" + itoa(tid)
-		if s, err := p.fs.ReadStat(dir); tid != p.pid && err == nil && s.State != 'Z' {
+		if s, err := p.fs.ReadStat(dir); tid != p.pid && err == nil && !s.IsExiting() {
 			p.dir, p.inThread = dir, true
 			return
 		}
@@ -122,7 +122,7 @@ type process struct {
 
 	exe     lazy[program]
 	exeStat lazy[*programStat]
-	argv    lazy[[]string]
+	args    lazy[string]
 	dirs    [2]lazy[string] // cwd, root
 	login   lazy[any]
 	cgroups lazy[[]procfs.Cgroup]
@@ -155,13 +155,13 @@ func (p *process) guard() error {
 	return nil
 }
 
-// isAlive says whether the process that was listed is still there.
+// isAlive says whether the process that was listed is still there, and has not begun to end since.
 func (p *process) isAlive() bool {
 	now, err := p.fs.ReadStat(itoa(p.pid))
-	return err == nil && now.StartTicks == p.stat.StartTicks
+	return err == nil && now.StartTicks == p.stat.StartTicks && now.IsExiting() == p.stat.IsExiting()
 }
 
-// explain turns "no such file" into ErrGone when the process has ended.
+// explain turns "no such file" and "no such process" into ErrGone when the process has ended or is about to.
 func (p *process) explain(err error) error {
 	if procfs.IsAbsent(err) && !p.isAlive() {
 		return fmt.Errorf("process %d: %w", p.pid, collect.ErrGone)
@@ -180,9 +180,7 @@ func read[T any](p *process, l *lazy[T], from func() (T, error)) (T, error) {
 }
 
 // hasMemory is false for kernel threads and zombies: they have no program, arguments, environment or descriptors.
-func (p *process) hasMemory() bool {
-	return !p.isKernelThread() && (p.inThread || p.stat.State != 'Z' && p.stat.State != 'X')
-}
+func (p *process) hasMemory() bool { return !p.isKernelThread() && (p.inThread || !p.stat.IsExiting()) }
 
 // isKernelThread goes by the kernel's flag; very old kernels do not show it, there a child of kthreadd without memory
 // is one.
@@ -192,21 +190,37 @@ func (p *process) isKernelThread() bool {
 
 func (p *process) startTime() int64 { return p.bootTime + int64(p.stat.StartTicks/procfs.ClockTicks) }
 
-func (p *process) arguments() ([]string, error) {
-	return read(p, &p.argv, func() ([]string, error) {
+// maxKeptArgs bounds what is kept of the arguments: a user can have a thousand processes with 2 MiB each.
+const maxKeptArgs = 4 << 10
+
+// rawArguments are the arguments with NUL between them; "" for kernel threads and zombies.
+func (p *process) rawArguments() (string, error) {
+	raw, err := read(p, &p.args, func() (string, error) {
 		if !p.hasMemory() {
-			return nil, nil
+			return "", nil
 		}
 		return p.fs.ReadCmdline(p.dir)
 	})
+	if len(raw) > maxKeptArgs {
+		p.args = lazy[string]{}
+	}
+	return raw, err
 }
 
-func (p *process) cmdline() (any, error) {
-	argv, err := p.arguments()
+func (p *process) arguments() ([]string, error) {
+	raw, err := p.rawArguments()
 	if err != nil {
 		return nil, err
 	}
-	return text(strings.Join(argv, " ")), nil
+	return procfs.SplitStrings(raw)
+}
+
+func (p *process) cmdline() (any, error) {
+	raw, err := p.rawArguments()
+	if err != nil {
+		return nil, err
+	}
+	return text(strings.ReplaceAll(raw, "\x00", " ")), nil
 }
 
 // parent is the listed parent; nil when there is none, or when it ended and left a stale number.

@@ -79,8 +79,9 @@ func unitSettingFields() []unitField {
 		last("restart", "Restart=", "systemd.service(5)", execSections, "restart"),
 		last("type_service", "Type= of a service", "systemd.service(5)", []string{"service"}, "type"),
 		setting("on_calendar", "strings", "OnCalendar=", timer, func(f *unitFile) any { return list(f.all(timerSection, "oncalendar")) }),
-		setting("on_boot", "strings", "OnBootSec= and the other times relative to something", timer,
-			func(f *unitFile) any { return list(f.all(timerSection, timerKeys...)) }),
+		last("on_boot", "OnBootSec=", timer, timerSection, "onbootsec"),
+		setting("on_active", "strings", "the other times relative to something: OnStartupSec=, OnActiveSec=, OnUnitActiveSec=, OnUnitInactiveSec=",
+			timer, func(f *unitFile) any { return list(f.all(timerSection, timerKeys...)) }),
 		setting("unit", "string", "unit that a timer, path or socket starts, when it says so", timer, func(f *unitFile) any {
 			if service := f.last([]string{"socket"}, "service"); service != "" {
 				return service

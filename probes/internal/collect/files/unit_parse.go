@@ -113,7 +113,7 @@ var (
 		"execcondition", "execstartpre", "execstart", "execstartpost", "execreload", "execreloadpost", "execstop",
 		"execstoppre", "execstoppost",
 	}
-	timerKeys     = []string{"onbootsec", "onstartupsec", "onactivesec", "onunitactivesec", "onunitinactivesec"}
+	timerKeys     = []string{"onstartupsec", "onactivesec", "onunitactivesec", "onunitinactivesec"}
 	listenKeys    = []string{"listenstream", "listendatagram", "listensequentialpacket", "listenfifo", "listenspecial", "listennetlink", "listenmessagequeue", "listenusbfunction"}
 	pathKeys      = []string{"pathexists", "pathexistsglob", "pathchanged", "pathmodified", "directorynotempty"}
 	unitSection   = []string{"unit"}

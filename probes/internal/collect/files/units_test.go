@@ -155,7 +155,7 @@ func TestTimersAndSocketsSayWhatTheyStart(t *testing.T) {
 	records, _ := run(t, unitsCollector(), unitsTree(t), "systemd_unit")
 
 	timer := find(t, records, "type", "timer")
-	if got := spaced(timer.values["on_calendar"], timer.values["on_boot"], timer.values["unit"]); got != "[*-*-* 3:00] [5min] mine.service" {
+	if got := spaced(timer.values["on_calendar"], timer.values["on_boot"], timer.values["unit"]); got != "[*-*-* 3:00] 5min mine.service" {
 		t.Errorf("timer: %s", got)
 	}
 	socket := find(t, records, "type", "socket")

@@ -30,7 +30,7 @@ func passwdFields() []userField {
 		free("gecos", "string", "full name and other remarks", source, func(u *user) any { return text(u.Gecos) }),
 		free("directory", "string", "home directory", source, func(u *user) any { return text(u.Home) }),
 		free("shell", "string", "login shell; none stands for /bin/sh", source, func(u *user) any { return text(u.Shell) }),
-		{Name: "groups", Type: "strings", Cost: collect.Free, Doc: "groups it is in, the primary one first", Source: "/etc/group",
+		{Name: "groups", Type: "strings", Cost: collect.Cheap, Doc: "groups it is in, the primary one first", Source: "/etc/group",
 			Get: func(u *user) (any, error) { return list(u.groups), u.all.v.accounts().GroupErr }},
 		free("has_login_shell", "bool", "the shell is none of nologin, false, sync and their like", source,
 			func(u *user) any { return u.hasLoginShell() }),

@@ -81,6 +81,28 @@ func TestUnixSocketPathsMayHoldSpaces(t *testing.T) {
 	}
 }
 
+func parseUnix(text string) (rows []UnixSocket, err error) {
+	err = parseUnixSockets(strings.NewReader("Num\n"+text), func(s UnixSocket) { rows = append(rows, s) })
+	return rows, err
+}
+
+func TestNewlineInAUnixSocketPathIsPartOfIt(t *testing.T) {
+	rows, err := parseUnix("0: 2 0 00010000 0001 01 5 /tmp/a\n\nb c\n0: 2 0 0 0001 01 6\n")
+
+	if err != nil || len(rows) != 2 || rows[0].Path != "/tmp/a\n\nb c" || rows[1].Inode != 6 {
+		t.Errorf("got %+v, %v", rows, err)
+	}
+}
+
+func TestLineThatCannotBePartOfAUnixSocketPathIsAnErrorAfterAllOthers(t *testing.T) {
+	for _, text := range []string{"garbage\n0: 2 0 0 0001 01 6\n", "0: 2 0 0 0001 01 6\ngarbage\n",
+		"0: 2 0 0 0001 01 6 /a\n" + strings.Repeat("x", maxUnixPath) + "\n"} {
+		if rows, err := parseUnix(text); !errors.Is(err, ErrParse) || len(rows) != 1 {
+			t.Errorf("%q: got %+v, %v", text, rows, err)
+		}
+	}
+}
+
 func TestMalformedLinesOfOtherFamiliesAreErrors(t *testing.T) {
 	for _, text := range []string{"", "x", "torn path", "1: 2 3 4 5 6 x", "0 1 2", "a b c d e f g h i j k l m n"} {
 		_, unix := parseUnixSocket([]byte(text))

@@ -2,7 +2,10 @@ package procfs
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"strconv"
+	"syscall"
 )
 
 // UnixSocket is one line of /proc/net/unix, see proc_net(5).
@@ -17,23 +20,43 @@ type UnixSocket struct {
 // flagAcceptConnections is __SO_ACCEPTCON of include/linux/net.h.
 const flagAcceptConnections = 1 << 16
 
-// ReadUnixSockets reads the table of the network namespace whose net directory is given. A socket's path may hold
-// newlines, so a line can be forged or torn: the first line that is none ends in an error, after all others were used.
+// maxUnixPath is the size of sun_path, see unix(7).
+const maxUnixPath = 108
+
+// ReadUnixSockets reads the table of the network namespace whose net directory is given.
 func (fs FS) ReadUnixSockets(dir string, use func(UnixSocket)) error {
-	var torn error
-	err := fs.readTable(dir+"/unix", func(line []byte) error {
+	fd, err := open(fs.Path(dir + "/unix"))
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd)
+	return parseUnixSockets(fdReader(fd), use)
+}
+
+// parseUnixSockets reads a table. The kernel does not escape newlines in a socket's path, which any user can choose:
+// a line that is none goes on with the path before it. What cannot be that is an error after all others were used.
+func parseUnixSockets(r io.Reader, use func(UnixSocket)) error {
+	var held *UnixSocket
+	var malformed error
+	err := scanTable(r, "unix", func(line []byte) error {
 		s, err := parseUnixSocket(line)
-		if err == nil {
-			use(s)
-		} else if torn == nil {
-			torn = err
+		switch {
+		case err == nil && held != nil:
+			use(*held)
+			fallthrough
+		case err == nil:
+			held = &s
+		case held != nil && held.Path != "" && len(held.Path)+len(line) < maxUnixPath:
+			held.Path += "\n" + string(line)
+		case malformed == nil:
+			malformed = err
 		}
 		return nil
 	})
-	if err == nil {
-		err = torn
+	if held != nil {
+		use(*held)
 	}
-	return err
+	return errors.Join(err, malformed)
 }
 
 // parseUnixSocket reads "address: references protocol flags type state inode[ path]"; the path may hold spaces.

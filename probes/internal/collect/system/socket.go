@@ -56,28 +56,36 @@ func emitSockets(ctx context.Context, t *table, sockets *socketTable, want colle
 	return nil
 }
 
-// findHolders maps sockets to processes. Sockets come and go while it reads: those without a holder are looked for in
-// new processes, and those that are closed by then are dropped.
+// findHolders maps sockets to processes.
 func findHolders(t *table, sockets *socketTable) (*holderMap, error) {
 	holders, err := readHolders(t)
-	if err != nil || holders.problem != nil {
+	if err != nil || holders.problem != nil || !sockets.fs.IsLive() {
 		return holders, err
 	}
+	return holders, dropClosed(t, sockets, holders)
+}
+
+// dropClosed looks once more for the holders of sockets that seem to have none: sockets come, go and change hands
+// while they are read. Those without holder are looked for in new processes, and dropped when they are closed by now.
+func dropClosed(t *table, sockets *socketTable, holders *holderMap) error {
 	orphan := func(k *socket) bool { return k.inode != 0 && len(holders.pids[k.inode]) == 0 }
-	if !slices.ContainsFunc(sockets.list, orphan) || !sockets.fs.IsLive() {
-		return holders, nil
+	if !slices.ContainsFunc(sockets.list, orphan) {
+		return nil
 	}
 	if err := holders.addNew(t); err != nil {
-		return nil, err
+		return err
 	}
 	again := newSocketTable(t.env)
 	if err := errors.Join(again.readOwn(), again.readOthers(t)); err != nil {
-		return nil, err
+		return err
+	}
+	if again.problem != nil && !errors.Is(again.problem, collect.ErrNeedsRoot) {
+		return nil // what is missing in the second look may only not have been read
 	}
 	sockets.list = slices.DeleteFunc(sockets.list, func(k *socket) bool {
-		return orphan(k) && again.problem == nil && again.byInode[k.inode] == nil
+		return orphan(k) && again.byInode[k.inode] == nil
 	})
-	return holders, nil
+	return nil
 }
 
 // pids are the processes that hold the socket; none for sockets of the kernel and closed connections.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -185,6 +186,34 @@ func TestHoldersAreLookedForOnlyWhenAFieldNeedsThem(t *testing.T) {
 	for _, name := range []string{"pid", "pids", "process.path"} {
 		if !needsHolder(collect.Want{Fields: map[string]bool{name: true}}) {
 			t.Error(name)
+		}
+	}
+}
+
+func TestSocketThatClosesBeforeItsHolderIsFoundIsDropped(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := uint16(listener.Addr().(*net.TCPAddr).Port)
+	sockets := newSocketTable(environment("/"))
+	if err := sockets.readOwn(); err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	list, err := readTable(environment("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	holders := &holderMap{pids: map[uint64][]int64{}}
+	if err := dropClosed(list, sockets, holders); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, k := range sockets.list {
+		if k.protocol == protoTCP && k.isListening && k.local.Port() == port {
+			t.Error("a closed socket would look like one that nobody holds")
 		}
 	}
 }

@@ -37,6 +37,8 @@ _PROCESS = {
     "ProcessId": "pid",
     "User": "username",
     "CurrentDirectory": "cwd",
+    # Sysmon for Linux gives the user id here.
+    "LogonId": "uid",
     "ParentImage": "parent.path",
     "ParentCommandLine": "parent.cmdline",
     "ParentProcessId": "parent.pid",

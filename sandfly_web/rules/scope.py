@@ -13,6 +13,7 @@ from typing import Any
 
 from sandfly_web.rules.document import Document
 from sandfly_web.rules.faults import Faults, did_you_mean
+from sandfly_web.rules.mapping import LogSource
 from scanners.contract import Expr, Scope
 
 WALKED_SUBJECTS = frozenset({"file", "directory"})
@@ -28,8 +29,12 @@ class Bound:
     depth: int | None
 
 
-def parse_scope(document: Document, subject: str, when: Expr | None, faults: Faults) -> Scope | None:
-    """The scope of a rule; None for subjects that are not walked. Says what is missing through `faults`."""
+def parse_scope(document: Document, source: LogSource, when: Expr | None, faults: Faults) -> Scope | None:
+    """The scope of a rule; None where nothing is walked or the probe's default holds. Faults say what is missing.
+
+    Our own rules must say where they look. SigmaHQ's cannot, so the probe's default scope stands in for them.
+    """
+    subject = source.subject.name
     sandfly = document.values.get("sandfly")
     raw = sandfly.get("scope") if isinstance(sandfly, dict) else None
     line = document.line(("sandfly", "scope"))
@@ -42,10 +47,9 @@ def parse_scope(document: Document, subject: str, when: Expr | None, faults: Fau
         return written
     bounds = find_bounds(when) if when is not None else None
     if not bounds or not all(_is_pattern(bound.pattern) for bound in bounds):
-        message = (
-            "where to look is not known: begin with a `path|startswith` or `directory` that every match has, or give "
-        )
-        faults.add(line, "sandfly.scope", message + "`sandfly.scope.paths`")
+        if source.is_native or raw is not None:
+            message = "where to look is not known: begin with a `path|startswith` or `directory` that every match has"
+            faults.add(line, "sandfly.scope", f"{message}, or give `sandfly.scope.paths`")
         return None
     return _from_bounds(bounds, written)
 

@@ -79,7 +79,7 @@ def _compile(
     text: str, location: str, document: Document, meta: Metadata, source: LogSource, faults: Faults
 ) -> CompiledRule:
     when = _when(document, meta, source, faults)
-    bounds = scope.parse_scope(document, source.subject.name, when, faults) if not faults else None
+    bounds = scope.parse_scope(document, source, when, faults) if not faults else None
     wanted = _wanted_fields(document, meta, source, when, faults)
     return CompiledRule(
         id=meta.id,

@@ -43,6 +43,12 @@ def test_file_event_looks_at_files_that_exist_where_the_rule_says(build: Build) 
     assert rule.plan_rule.scope.paths == ["/etc/cron.d"]
 
 
+def test_a_file_event_that_may_be_anywhere_is_looked_for_where_the_probe_looks_by_default(build: Build) -> None:
+    rule = build({"TargetFilename|endswith": "/.ssh/authorized_keys"}, logsource=source("file_event"))
+
+    assert rule.plan_rule.scope is None
+
+
 def test_network_connection_looks_at_open_sockets(build: Build) -> None:
     selection = {"Image|endswith": "/sh", "DestinationPort": "4444", "DestinationIp|cidr": "10.0.0.0/8"}
 

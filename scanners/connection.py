@@ -20,8 +20,9 @@ from scanners.errors import ConnectError
 MAX_STDERR_BYTES = 64 << 10
 # A command that goes on past this on standard error is a flood, not a complaint.
 MAX_STDERR_FLOOD_BYTES = 4 << 20
-# A handshake with sign-in takes under 20 KiB; what sends this much before is no SSH server.
-MAX_HANDSHAKE_BYTES = 1 << 20
+# A handshake with sign-in takes under 20 KiB; what sends this much before is no SSH server. Much more would cost CPU:
+# paramiko looks for the end of a greeting again from its start after every 128 bytes.
+MAX_HANDSHAKE_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,23 +26,23 @@ MAX_ANSWER_BYTES = 64 << 10
 OWN_DIRECTORY = re.compile(r"/\.sf-[0-9a-f]{16}$")
 
 # The trial file has no interpreter line: the kernel refuses it on a noexec mount before the shell runs it by itself.
-# BusyBox's `[ -x` says yes to root on a noexec mount, so only trying tells.
+# BusyBox's `[ -x` says yes to root on a noexec mount, so only trying tells. When the line is cut in the middle, `cat`
+# sees an ordinary end: the size tells, and with the broken pipe ignored there is still time to remove what came.
 STAGE = """
-umask 077; m=$1; n=$2; f=$3; z=$4; h=$5; u=$6; shift 6; echo "$m-begin"; w=;
+umask 077; trap "" PIPE; m=$1; n=$2; f=$3; z=$4; h=$5; u=$6; s=$7; shift 7; echo "$m-begin"; w=;
 if command -v find >/dev/null 2>&1; then for d in "$@"; do
 find "$d/" -maxdepth 1 -type d -name ".sf-????????????????" -user "$u" -mmin +60 -print -exec rm -rf {} + 2>/dev/null |
-while read -r s; do echo "stale=$s"; done; done; fi;
+while read -r o; do echo "stale=$o"; done; done; fi;
 for d in "$@"; do mkdir "$d/$n" 2>/dev/null || { echo "refused=$d"; continue; };
 if echo "exit 0" 2>/dev/null >"$d/$n/$f" && chmod 700 "$d/$n/$f" && "$d/$n/$f" 2>/dev/null;
 then w=$d/$n; break; fi; rm -rf "$d/$n"; echo "refused=$d"; done;
-echo "dir=$w";
-if [ -n "$w" ]; then if $z >"$w/$f"; then echo "size=$(wc -c <"$w/$f")";
-if [ -n "$h" ]; then echo "digest=$($h <"$w/$f")"; fi; else echo "failed=1"; fi; fi;
-echo "$m-end"
+if [ -n "$w" ]; then $z >"$w/$f"; g=$(wc -c <"$w/$f"); if [ "$g" -eq "$s" ]; then
+if [ -n "$h" ]; then echo "digest=$($h <"$w/$f")"; fi; else rm -rf "$w"; echo "short=$g"; fi; fi;
+echo "dir=$w"; echo "$m-end"
 """
 
 REMOVE = """
-m=$1; shift; echo "$m-begin"; for d in "$@"; do rm -rf "$d" 2>/dev/null;
+m=$1; shift; echo "$m-begin"; for d in "$@"; do if [ -e "$d" ]; then echo "found=$d"; rm -rf "$d" 2>/dev/null; fi;
 if [ -e "$d" ] || [ -h "$d" ]; then echo "left=$d"; else echo "gone=$d"; fi; done; echo "$m-end"
 """
 
@@ -74,27 +74,32 @@ def script_argv(script: str, *arguments: str) -> list[str]:
     return ["/bin/sh", "-c", " ".join(script.split("\n")).strip(), "sh", *arguments]
 
 
-def run_stage(
-    connection: Connection, build: Build, tools: HostTools, directories: Sequence[str], uid: int, timeout_s: float
-) -> Staged:
-    """Uploads the probe into a fresh directory and checks it there.
+def new_name() -> str:
+    """Name of a directory for one stay."""
+    return PREFIX + secrets.token_hex(8)
 
-    Raises ProbeError: `no_exec_dir`, `upload_failed`, `digest_mismatch`; ConnectError.
+
+def run_stage(
+    connection: Connection, build: Build, tools: HostTools, places: Sequence[str], uid: int, timeout_s: float
+) -> Staged:
+    """Uploads the probe into a fresh directory, the first of `places` (paths that do not exist yet) where it can run.
+
+    After an error any of `places` may exist and has to be removed. Raises ProbeError: `no_exec_dir`, `upload_failed`,
+    `digest_mismatch`; ConnectError.
     """
-    if not directories:
+    if not places:
         raise ProbeError("no_exec_dir", "the host has no directory where a program may be put and run")
-    mark, name = secrets.token_hex(8), PREFIX + secrets.token_hex(8)
+    mark = secrets.token_hex(8)
+    parents = [place.rpartition("/")[0] for place in places]
+    name = places[0].rpartition("/")[2]
     source = build.gz_path if tools.unpack else build.path
-    argv = script_argv(STAGE, mark, name, FILE_NAME, tools.unpack or "cat", tools.digest, str(uid), *directories)
+    unpack = tools.unpack or "cat"
+    argv = script_argv(STAGE, mark, name, FILE_NAME, unpack, tools.digest, str(uid), str(build.size), *parents)
     done = connection.run(argv, stdin=_pieces(source), timeout_s=timeout_s, max_bytes=MAX_ANSWER_BYTES)
     answers = _answers(done, mark)
-    directory = _staged_directory(answers, name, directories)
+    directory = _staged_directory(answers, places)
     staged = Staged(directory, f"{directory}/{FILE_NAME}", tuple(answers.get("stale", ())))
-    try:
-        _verify(connection, build, staged, answers, timeout_s)
-    except ProbeError:
-        run_removal(connection, [directory], timeout_s)
-        raise
+    _verify(connection, build, staged, answers, timeout_s)
     return staged
 
 
@@ -120,13 +125,13 @@ def _answers(done: Completed, mark: str) -> dict[str, list[str]]:
     return answers
 
 
-def _staged_directory(answers: dict[str, list[str]], name: str, directories: Sequence[str]) -> str:
+def _staged_directory(answers: dict[str, list[str]], places: Sequence[str]) -> str:
     directory = answers.get("dir", [""])[0]
     if not directory:
-        tried = ", ".join(safe_words(tried) for tried in directories)
+        tried = ", ".join(safe_words(place.rpartition("/")[0]) for place in places)
         raise ProbeError("no_exec_dir", f"none of {tried} lets this user put a program there and run it")
     # The answer is the host's; only a path that was asked for is ever used in a later command.
-    if directory not in [f"{parent}/{name}" for parent in directories]:
+    if directory not in places:
         raise ProbeError("upload_failed", "the host names a directory that was not asked for")
     return directory
 
@@ -134,7 +139,7 @@ def _staged_directory(answers: dict[str, list[str]], name: str, directories: Seq
 def _verify(
     connection: Connection, build: Build, staged: Staged, answers: dict[str, list[str]], timeout_s: float
 ) -> None:
-    if "failed" in answers or answers.get("size", [""])[0].strip() != str(build.size):
+    if "short" in answers:
         raise ProbeError("upload_failed", "the probe did not arrive whole: is the file system of the host full?")
     digest = answers.get("digest", [""])[0].split(" ")[0].lower()
     if not digest:
@@ -152,8 +157,16 @@ def _read_back(connection: Connection, build: Build, staged: Staged, timeout_s: 
     return hashlib.sha256(content).hexdigest()
 
 
-def run_removal(connection: Connection, directories: Sequence[str], timeout_s: float) -> list[str]:
-    """Removes staging directories and makes sure; returns those that are gone now.
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """`gone`: paths that are not there now; `found`: those of them that still were."""
+
+    gone: tuple[str, ...]
+    found: tuple[str, ...]
+
+
+def run_removal(connection: Connection, directories: Sequence[str], timeout_s: float) -> Removal:
+    """Removes staging directories and makes sure.
 
     The probe has removed itself by then, so mostly this is the proof. Raises CleanupError, ConnectError.
     """
@@ -164,9 +177,9 @@ def run_removal(connection: Connection, directories: Sequence[str], timeout_s: f
         answers = _answers(done, mark)
     except ProbeError as error:
         raise CleanupError("cleanup_unverified", error.message) from None
-    gone = [directory for directory in own if directory in answers.get("gone", [])]
     if left := [directory for directory in own if directory in answers.get("left", [])]:
         raise CleanupError("cleanup_failed", f"the host would not remove {', '.join(left)}")
+    gone = tuple(directory for directory in own if directory in answers.get("gone", []))
     if len(gone) != len(own):
         raise CleanupError("cleanup_unverified", "the host did not say whether everything is gone")
-    return gone
+    return Removal(gone, tuple(directory for directory in gone if directory in answers.get("found", [])))

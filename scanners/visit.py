@@ -50,7 +50,7 @@ from scanners.launch import Launched, launch, plan_becomes
 from scanners.profile import HostTools, run_profile
 from scanners.report import Report, ReportReader
 from scanners.running import run_probe
-from scanners.staging import Build, Staged, run_removal, run_stage
+from scanners.staging import Build, Staged, new_name, run_removal, run_stage
 from scanners.transport import open_local, open_ssh
 
 log = logging.getLogger(__name__)
@@ -145,6 +145,8 @@ class _Visit:
     report: Report | None = None
     cost: Cost = field(default_factory=Cost)
     created: list[str] = field(default_factory=list)
+    # Where a probe may lie whose upload did not come to its end.
+    pending: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     cleanup: Failure | None = None
 
@@ -219,7 +221,7 @@ class _Visit:
         try:
             yield connection
         finally:
-            if self.created:
+            if self.created or self.pending:
                 self._clean_up(connection, lambda: self._open(secrets, jump_secrets, self._cleanup_left_s()))
             connection.close()
             self._add_traffic(connection)
@@ -274,20 +276,26 @@ class _Visit:
 
     def _start(self, connection: Connection, profile: Profile, build: Build, tools: HostTools) -> Launched:
         """Stages and starts; a directory that turns out not to run programs is left for the next one."""
-        directories = list(tools.directories)
+        parents = list(tools.directories)
         while True:
-            with self._step("stage", Phase.STAGING):
-                limit_s = self._left_s(STAGE_TIMEOUT_S)
-                staged = run_stage(connection, build, tools, directories, profile.uid or 0, limit_s)
-                self.created += [staged.directory]
-                self.removed += staged.stale
+            staged = self._stage(connection, build, tools, parents)
             try:
                 return self._become(connection, staged, profile, tools)
             except ProbeError as error:
-                parent = staged.directory.rpartition("/")[0]
-                directories = directories[directories.index(parent) + 1 :]
-                if error.code != "no_exec_dir" or not directories:
+                parents = parents[parents.index(staged.directory.rpartition("/")[0]) + 1 :]
+                if error.code != "no_exec_dir" or not parents:
                     raise
+
+    def _stage(self, connection: Connection, build: Build, tools: HostTools, parents: list[str]) -> Staged:
+        uid = self.profile.uid if self.profile and self.profile.uid else 0
+        name = new_name()
+        self.pending = [f"{parent.rstrip('/')}/{name}" for parent in parents]
+        with self._step("stage", Phase.STAGING):
+            staged = run_stage(connection, build, tools, self.pending, uid, self._left_s(STAGE_TIMEOUT_S))
+        self.pending = []
+        self.created += [staged.directory]
+        self.removed += staged.stale
+        return staged
 
     def _become(self, connection: Connection, staged: Staged, profile: Profile, tools: HostTools) -> Launched:
         secret = connection.secret
@@ -318,23 +326,28 @@ class _Visit:
         begun = time.monotonic()
         try:
             try:
-                self.removed += run_removal(connection, self.created, self._cleanup_left_s())
+                self._remove(connection)
             except ConnectError:
                 again = reopen()
                 try:
-                    self.removed += run_removal(again, self.created, self._cleanup_left_s())
+                    self._remove(again)
                 finally:
                     again.close()
                     self._add_traffic(again)
         except CleanupError as error:
             self.cleanup = _failure(error)
         except ScanError as error:
-            places = ", ".join(self.created)
+            places = ", ".join(self.created + self.pending)
             unverified = CleanupError(
                 "cleanup_unverified", f"nobody could look whether {places} is gone: {error.message}"
             )
             self.cleanup = _failure(unverified)
         self.timings_s["cleanup"] = time.monotonic() - begun
+
+    def _remove(self, connection: Connection) -> None:
+        done = run_removal(connection, self.created + self.pending, self._cleanup_left_s())
+        self.created += [place for place in done.found if place in self.pending]
+        self.removed += [place for place in done.gone if place in self.created]
 
     def _add_traffic(self, connection: Connection) -> None:
         traffic = connection.traffic

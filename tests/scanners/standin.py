@@ -42,12 +42,12 @@ class ScriptBuild:
     size: int
 
 
-def script_build(directory: Path, body: str = WHOLE, *, padding: int = 0) -> ScriptBuild:
-    """A probe that runs `body`; `padding` bytes of comment make it bigger."""
-    data = f"#!/bin/sh\n{body}exit 0\n#{'x' * padding}\n".encode()
+def script_build(directory: Path, body: str = WHOLE, *, padding: int = 0, tail: bytes = b"") -> ScriptBuild:
+    """A probe that runs `body`; `padding` bytes of comment, or a `tail` behind its end, make it bigger."""
+    data = f"#!/bin/sh\n{body}exit 0\n#{'x' * padding}\n".encode() + tail
     path, gz_path = directory / "probe", directory / "probe.gz"
     path.write_bytes(data)
-    gz_path.write_bytes(gzip.compress(data))
+    gz_path.write_bytes(gzip.compress(data, 1))
     return ScriptBuild(path, gz_path, hashlib.sha256(data).hexdigest(), len(data))
 
 

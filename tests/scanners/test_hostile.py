@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from scanners.contract import HostEndpoint, Limits, Outcome, RuleState, ScanReport
+from scanners.contract import HostEndpoint, Limits, Outcome, Phase, RuleState, ScanReport
 from scanners.visit import run_visit
 from tests.hosts.host import FLOOD, GARBAGE, HANG, Host, User, free_port, make_host, wait_until
 from tests.scanners.standin import FOOTER, HEADER, LINGER, PLAN, READ_PLAN, READY, UNLINK, make_job, script_build
@@ -151,6 +152,25 @@ def test_probe_that_was_staged_but_not_started_is_removed_over_a_new_connection(
     cutter.start()
 
     report = visit(host, "sleep 3\n" + START + HEADER + FOOTER, tmp_path)
+
+    cutter.join()
+    assert failure_code(report) == "connection_lost"
+    assert (report.cleanup, report.removed) == (None, report.created)
+    assert host.wait_clean() == []
+
+
+@pytest.mark.parametrize("preparation", ["true", "rm /bin/gzip"])
+def test_connection_cut_during_the_upload_leaves_nothing(host: Host, tmp_path: Path, preparation: str) -> None:
+    # 40 MB that do not compress take long enough to be cut.
+    build = script_build(tmp_path, START, tail=os.urandom(40_000_000))
+    host.run(preparation)
+    cutter = threading.Timer(0.3, host.cut_sessions)
+
+    def cut_soon(phase: Phase) -> None:
+        if phase is Phase.STAGING:
+            cutter.start()
+
+    report = run_visit(make_job(host.endpoint), PLAN, [host.secret()], get_build=lambda arch: build, on_phase=cut_soon)
 
     cutter.join()
     assert failure_code(report) == "connection_lost"

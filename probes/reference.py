@@ -34,7 +34,7 @@ def render_tables(description: str) -> str:
 def _section(subject: dict[str, Any]) -> str:
     lines = [
         f"### {subject['name']}",
-        subject["doc"] + ".",
+        f"{subject['doc'][:1].upper()}{subject['doc'][1:].rstrip('.')}.",
         "",
         f"Identity: {_names(subject['identity'])}. Sent with every match: {_names(subject['evidence'])}.",
         "",

@@ -33,6 +33,7 @@ const (
 func visit(o options) int {
 	started := time.Now()
 	var removed, problems []string
+	own := stagedPath()
 	if !o.keep {
 		removed, problems = unlinkSelf()
 	}
@@ -50,6 +51,7 @@ func visit(o options) int {
 		Program: program, Collectors: collectors(), Guard: guard, CPU: limits.CPUTime,
 		Env: &collect.Env{
 			Root: o.root, Now: started, UID: os.Geteuid(), Throttle: guard, MaxValue: maxValue,
+			OwnPID: os.Getpid(), OwnPath: own,
 		},
 		Report: report.NewWriter(os.Stdout, matchBytes(p), p.Limits.ValueBytes),
 	}

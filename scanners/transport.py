@@ -449,8 +449,10 @@ def _explain(error: Exception, hop: Hop, received_bytes: int, *, has_pins: bool)
         raise HostKeyError("host_key_changed", message) from None
     if isinstance(error, ChannelException):
         raise ConnectError("jump_failed", f"the jump host cannot reach {hop.name}: {safe_words(error.text)}") from error
+    # paramiko words a silent server and one that hangs up alike; what it caught underneath tells them apart.
+    waited = " (timed out)" if isinstance(error.__context__, TimeoutError) else ""
     symptom = Symptom(
-        text=str(error),
+        text=str(error) + waited,
         number=_number(error),
         received_bytes=received_bytes,
         is_name_unknown=isinstance(error, socket.gaierror),

@@ -10,6 +10,15 @@ import (
 // stagePrefix starts the name of every directory a probe is staged in; nothing outside one is ever removed.
 const stagePrefix = ".sf-"
 
+// stagedPath is where the running program lies when it was staged by a visit, else "".
+func stagedPath() string {
+	program, err := os.Readlink("/proc/self/exe")
+	if err != nil || !strings.HasPrefix(filepath.Base(filepath.Dir(program)), stagePrefix) {
+		return ""
+	}
+	return program
+}
+
 // unlinkSelf removes the running program and its staging directory, so that a cut connection leaves nothing behind. It
 // gives the paths that are gone, and sentences for those that are not.
 func unlinkSelf() (removed, problems []string) {

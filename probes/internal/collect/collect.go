@@ -130,6 +130,11 @@ type Env struct {
 	UID      int
 	Throttle Throttle
 	MaxValue int // bytes of one text value
+
+	// The visit itself, which no record tells of: the probe's own process, and the path it was started from, by which
+	// the shell or sudo above it is known. Zero and "" leave nothing out.
+	OwnPID  int
+	OwnPath string
 }
 
 // Emit hands a record to the rules. It returns an error when the visit must stop; collectors return that error as is.

@@ -293,3 +293,16 @@ func cpuTime(b *testing.B) time.Duration {
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
+
+func TestProcessesOfTheVisitAreNoRecords(t *testing.T) {
+	program, _ := copyOfSelf(t)
+	pid := start(t, child(program, "wait"))
+	env := environment("/")
+	env.OwnPID, env.OwnPath = int(pid), program
+
+	collectAll(t, env, "process", func(r record) {
+		if got := r.get("pid"); got == pid {
+			t.Errorf("the probe's own process %v is a record", got)
+		}
+	})
+}

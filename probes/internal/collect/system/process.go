@@ -65,12 +65,30 @@ func emitProcesses(ctx context.Context, t *table, emit collect.Emit, status *col
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if t.isOwn(p) {
+			continue
+		}
 		if err := emit("process", p); err != nil {
 			return err
 		}
 		p.release()
 	}
 	return nil
+}
+
+// isOwn tells the processes of this visit: the probe, and those above it whose command line names its path, which has
+// a random part that nobody else can know.
+func (t *table) isOwn(p *process) bool {
+	own := t.byPID[t.env.OwnPID]
+	if own == nil || p == own {
+		return own != nil
+	}
+	if t.env.OwnPath == "" || !slices.Contains(own.ancestors(), p) {
+		return false
+	}
+	line, err := p.cmdline()
+	text, isText := line.(string)
+	return err == nil && isText && strings.Contains(text, t.env.OwnPath)
 }
 
 // state gives the letter of the process's state.

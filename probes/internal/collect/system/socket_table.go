@@ -77,7 +77,7 @@ func (s *socketTable) readOthers(t *table) error {
 		}
 		ns, err := s.fs.ReadNamespace(p.dir, "net")
 		if procfs.IsDenied(err) {
-			s.fail(fmt.Errorf("network namespaces of other users: %w", collect.ErrNeedsRoot))
+			s.fail(fmt.Errorf("network namespace of process %d: %w", p.pid, collect.ErrNeedsRoot))
 		}
 		if err != nil || seen[ns] {
 			continue

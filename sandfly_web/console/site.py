@@ -13,6 +13,8 @@ from django.urls import path, reverse
 from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
+from sandfly_web.console.visible import visible
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -75,13 +77,13 @@ class ConsoleAdmin(ModelAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """One button saves; the theme's other two lead away from what a form is filled in for."""
-        shown = {"show_save_and_continue": False, "show_save_and_add_another": False}
+        shown = {"show_save_and_continue": False, "show_save_and_add_another": False, "subtitle": None}
         return super().changeform_view(request, object_id, form_url, shown | (extra_context or {}))
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         if not self.page_template:
             return super().response_change(request, obj)
-        messages.success(request, f"{obj} was changed.")
+        messages.success(request, f"{visible(str(obj))} was changed.")
         return redirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[obj.pk]))
 
     def tell(self, request: HttpRequest, work: Callable[[], str]) -> None:
@@ -89,7 +91,7 @@ class ConsoleAdmin(ModelAdmin):
         try:
             messages.success(request, work())
         except ValidationError as error:
-            messages.error(request, " ".join(error.messages))
+            messages.error(request, visible(" ".join(error.messages)))
 
     def require(self, request: HttpRequest, object_id: str) -> Any:
         """The object. Raises Http404."""
@@ -119,7 +121,7 @@ class ConsoleAdmin(ModelAdmin):
         frame = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": title,
+            "title": visible(title),
             "has_add_permission": False,
         }
         return TemplateResponse(request, template, frame | context)

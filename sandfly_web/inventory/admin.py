@@ -19,6 +19,7 @@ from sandfly_web.console.hostpage import host_context
 from sandfly_web.console.risk import risk
 from sandfly_web.console.site import ConsoleAdmin
 from sandfly_web.console.templatetags.sandfly import ago, badge, visible
+from sandfly_web.console.visible import visible as visible_text
 from sandfly_web.findings.models import Finding
 from sandfly_web.inventory import services
 from sandfly_web.inventory.forms import (
@@ -134,7 +135,7 @@ class HostAdmin(ConsoleAdmin):
 
     def response_add(self, request: HttpRequest, obj: Host, _post_url_continue: str | None = None) -> HttpResponse:
         """To its page, where the next step is."""
-        messages.success(request, f"Host {obj.name} was added.")
+        messages.success(request, f"Host {visible_text(obj.name)} was added.")
         return redirect(reverse("admin:inventory_host_change", args=[obj.pk]))
 
     def has_scan_permission(self, request: HttpRequest) -> bool:

@@ -22,20 +22,6 @@ class Case:
     reader: str = "viewer"
 
 
-CASES = [
-    Case("hosts", lambda make, zone: make.host(zone)),
-    Case("zones", lambda make, _zone: make.zone()),
-    Case("tags", lambda make, zone: tag(f"tag-{make.zone().name}")),
-    Case("credentials", lambda make, zone: make.credential(zone), "operator"),
-    Case("jump-hosts", lambda make, zone: jump_host(make, zone), "operator"),
-    Case("schedules", lambda make, zone: make.schedule(is_enabled=True)),
-    Case("scans", lambda make, zone: make.scan(make.host(zone))),
-    Case("findings", lambda make, zone: make.finding(make.host(zone), rule=make.rule())),
-    Case("records", lambda make, zone: make.record(make.host(zone))),
-    Case("rules", lambda make, zone: make.rule()),
-]
-
-
 def tag(name: str) -> Any:
     from sandfly_web.inventory.models import Tag
 
@@ -49,6 +35,20 @@ def jump_host(make: WebMake, zone: Any) -> Any:
     return JumpHost.objects.create(
         name=credential.name, zone=zone, address="10.0.0.1", credential=credential, host_keys="ssh-ed25519 AAAA"
     )
+
+
+CASES = [
+    Case("hosts", lambda make, zone: make.host(zone)),
+    Case("zones", lambda make, _zone: make.zone()),
+    Case("tags", lambda make, zone: tag(f"tag-{make.zone().name}")),
+    Case("credentials", lambda make, zone: make.credential(zone), "operator"),
+    Case("jump-hosts", jump_host, "operator"),
+    Case("schedules", lambda make, zone: make.schedule(is_enabled=True)),
+    Case("scans", lambda make, zone: make.scan(make.host(zone))),
+    Case("findings", lambda make, zone: make.finding(make.host(zone), rule=make.rule())),
+    Case("records", lambda make, zone: make.record(make.host(zone))),
+    Case("rules", lambda make, zone: make.rule()),
+]
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.path)

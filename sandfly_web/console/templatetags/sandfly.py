@@ -128,7 +128,7 @@ def technique(tag: str) -> SafeString:
     """A Sigma tag as a badge; ATT&CK ones are written as ATT&CK does. Nothing is loaded from outside."""
     name = tag.removeprefix("attack.")
     if name == tag:
-        return format_html('<span class="sf-tag">{}</span>', tag)
+        return format_html('<span class="sf-tag">{}</span>', visible(tag))
     is_id = name[:1] in "tgs" and name[1:2].isdigit()
     words = name.upper() if is_id else name.replace("_", " ").replace("-", " ")
-    return format_html('<span class="sf-tag sf-attack" title="{}">{}</span>', f"MITRE ATT&CK: {words}", words)
+    return format_html('<span class="sf-tag sf-attack" title="{}">{}</span>', f"MITRE ATT&CK: {words}", visible(words))

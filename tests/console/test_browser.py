@@ -1,0 +1,143 @@
+"""A real browser signs in and triages a finding; it meets no error and asks no other host for anything."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.db import connections
+
+from tests.api.builders import WebMake
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PASSWORD = "a-long-Passphrase-7"
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@dataclass
+class Visit:
+    """A page and everything that went wrong on it."""
+
+    page: Page
+    url: str
+    errors: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+
+    def sign_in(self, username: str) -> None:
+        self.page.goto(self.url)
+        self.page.fill("input[name=username]", username)
+        self.page.fill("input[name=password]", PASSWORD)
+        self.page.click("#login-form button[type=submit]")
+        self.page.wait_for_selector("text=Overview")
+
+    def write(self, button: str, text: str, submit: str) -> None:
+        """Open one of the small forms of the finding page and send it."""
+        self.page.click(f"summary:has-text('{button}')")
+        form = self.page.locator("details[open] form")
+        form.locator("textarea").fill(text)
+        form.locator(f"button:has-text('{submit}')").click()
+
+
+@pytest.fixture
+def make(transactional_db: None) -> WebMake:
+    from sandfly_web.accounts.services import ensure_roles
+
+    ensure_roles()
+    return WebMake()
+
+
+@pytest.fixture
+def visit(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Visit]:
+    from playwright.sync_api import sync_playwright
+
+    # Playwright's own event loop runs in this thread, where Django then refuses queries.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.set_default_timeout(20_000)
+        seen = Visit(page, live_server.url)
+        page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: seen.errors.append(str(error)))
+        page.on("request", lambda request: seen.hosts.add(urlsplit(request.url).netloc))
+        yield seen
+        # While that loop runs, the test's own queries have a connection apart, which nobody else would close.
+        connections.close_all()
+        browser.close()
+
+
+def person(make: WebMake, role: str) -> Any:
+    user = make.person(role)
+    user.set_password(PASSWORD)
+    user.save()
+    return user
+
+
+def test_analyst_signs_in_and_triages_a_finding(make: WebMake, visit: Visit) -> None:
+    user = person(make, "analyst")
+    finding = make.finding(
+        make.host(name="web-1"), rule=make.rule(), level="critical", title="Shell on a socket", explanation="A shell."
+    )
+
+    visit.sign_in(user.username)
+    visit.page.click("a:has-text('Shell on a socket') >> nth=0")
+    visit.page.click("button:has-text('Acknowledge')")
+    visit.page.wait_for_selector("text=Finding acknowledged.")
+    visit.write("Comment…", "Asked the owner", "Add comment")
+    visit.page.wait_for_selector("text=Finding commented on.")
+    visit.write("Close…", "Rebuilt from image", "Close finding")
+    visit.page.wait_for_selector("text=Finding closed.")
+    history = visit.page.locator(".sf-history").inner_text()
+
+    finding.refresh_from_db()
+    assert (finding.status, finding.close_reason) == ("closed", "Rebuilt from image")
+    assert [line for line in ("Acknowledged", "Asked the owner", "Rebuilt from image") if line not in history] == []
+    assert finding.events.last().actor == user
+    assert visit.errors == []
+    assert visit.hosts == {urlsplit(visit.url).netloc}
+
+
+def test_hostile_evidence_runs_nothing(make: WebMake, visit: Visit) -> None:
+    hostile = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+    finding = make.finding(
+        make.host(name=hostile), title=hostile, explanation=hostile, evidence={hostile: hostile, "long": hostile * 9}
+    )
+
+    visit.sign_in(person(make, "viewer").username)
+    for path in ("/", "/findings/finding/", f"/findings/finding/{finding.pk}/change/"):
+        visit.page.goto(visit.url + path)
+        visit.page.wait_for_load_state("networkidle")
+        assert visit.page.title() != "owned"
+
+    assert visit.errors == []
+
+
+def test_scan_list_renews_itself_while_a_scan_runs(make: WebMake, visit: Visit) -> None:
+    scan = make.scan(make.host(), status="running", phase="running")
+
+    visit.sign_in(person(make, "viewer").username)
+    visit.page.goto(f"{visit.url}/scans/scan/")
+    visit.page.wait_for_selector("text=Running")
+    type(scan).objects.filter(pk=scan.pk).update(status="done")
+
+    visit.page.wait_for_selector("#changelist-form >> text=Done")
+    assert visit.errors == []
+
+
+def test_documentation_of_the_api_works_offline(make: WebMake, visit: Visit) -> None:
+    visit.sign_in(person(make, "viewer").username)
+
+    visit.page.goto(f"{visit.url}/api/v1/docs")
+    visit.page.wait_for_selector('[data-path="/api/v1/findings"]')
+
+    assert visit.hosts == {urlsplit(visit.url).netloc}
+    assert visit.errors == []

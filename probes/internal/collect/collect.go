@@ -23,12 +23,13 @@ func (c Cost) String() string { return [...]string{"free", "cheap", "costly"}[c]
 
 // Reasons why a field or a collector could not be looked at. A getter may return any error; Reason maps it.
 var (
-	ErrNeedsRoot = errors.New("needs_root") // rights are missing
-	ErrLimit     = errors.New("limit")      // a bound of ours was reached (file too large, too many entries)
-	ErrGone      = errors.New("gone")       // the thing vanished while it was read: the record is dropped silently
+	ErrNeedsRoot  = errors.New("needs_root")  // rights are missing
+	ErrNotEntered = errors.New("not_entered") // it lies on a network or kernel file system that is left alone
+	ErrLimit      = errors.New("limit")       // a bound of ours was reached (file too large, too many entries)
+	ErrGone       = errors.New("gone")        // the thing vanished while it was read: the record is dropped silently
 )
 
-// Reason gives the stable code of an error: needs_root, limit, gone or error.
+// Reason gives the stable code of an error: needs_root, not_entered, limit, gone or error.
 func Reason(err error) string {
 	switch {
 	case err == nil:
@@ -37,6 +38,8 @@ func Reason(err error) string {
 		return "gone"
 	case errors.Is(err, ErrNeedsRoot), errors.Is(err, fs.ErrPermission):
 		return "needs_root"
+	case errors.Is(err, ErrNotEntered):
+		return "not_entered"
 	case errors.Is(err, ErrLimit):
 		return "limit"
 	}

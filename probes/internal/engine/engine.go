@@ -173,6 +173,9 @@ func (e *Engine) commit(g *group, here bool, m *report.Match) error {
 }
 
 func (e *Engine) send(m *report.Match) error {
+	for i := range m.Unknown {
+		m.Unknown[i].Reason = e.told(m.Unknown[i].Reason)
+	}
 	if err := e.Report.Match(m); err != nil {
 		reason := limits.PipeClosed
 		if errors.Is(err, report.ErrFull) {

@@ -53,7 +53,15 @@ type bench struct {
 	out     bytes.Buffer
 	bytes   int64
 	root    string
+	asRoot  bool
 	subject func(*collect.Subject)
+}
+
+func (b *bench) uid() int {
+	if b.asRoot {
+		return 0
+	}
+	return 1000
 }
 
 func things(list ...thing) func(context.Context, map[string]collect.Want, collect.Emit, *collect.Status) error {
@@ -91,7 +99,7 @@ func (b *bench) lines(t *testing.T) map[string][]map[string]any {
 	}
 	e := &Engine{
 		Program: program, Guard: b.guard, CPU: limits.CPUTime,
-		Env:    &collect.Env{Root: b.root, Throttle: b.guard},
+		Env:    &collect.Env{Root: b.root, UID: b.uid(), Throttle: b.guard},
 		Report: report.NewWriter(&b.out, b.bytes, 64),
 		Collectors: []collect.Collector{{Name: "things", Subjects: []*collect.Subject{s},
 			Run: func(ctx context.Context, _ *collect.Env, want map[string]collect.Want, emit collect.Emit, st *collect.Status) error {
@@ -195,6 +203,15 @@ func TestRuleThatCouldNotBeDecidedDoesNotPass(t *testing.T) {
 		want(t, []any{rule["state"], rule["reason"], rule["unknown"]}, fmt.Sprintf("[%s %s %s]", c.state, c.reason, c.unknown))
 		want(t, lines["footer"][0]["passed"], c.passed)
 	}
+}
+
+func TestRootThatIsRefusedIsDeniedAndNotToldToBecomeRoot(t *testing.T) {
+	b := bench{rules: []string{ruleJSON("a", secret)}, asRoot: true,
+		run: things(thing{path: "/a", broken: map[string]error{"content": fs.ErrPermission}})}
+
+	rule := b.lines(t)["rule"][0]
+
+	want(t, []any{rule["state"], rule["reason"], rule["unknown"]}, "[skipped denied map[denied:1]]")
 }
 
 func TestFieldThatCouldNotBeReadIsNamedInTheMatch(t *testing.T) {

@@ -61,6 +61,7 @@ func (e *Engine) collectorLine(g *group) report.Collector {
 	case len(r.parts) > 0:
 		line.State, line.Reason, line.Detail = statePartial, worst(r.parts), e.detail(r.parts)
 	}
+	line.Reason = e.told(line.Reason)
 	return line
 }
 
@@ -69,7 +70,7 @@ func (e *Engine) ruleLine(r *rule) report.Rule {
 	run := e.runs[r.group.subject.Name]
 	line := report.Rule{
 		Rule: r.place, State: statePass, Matched: r.tally.matched, Truncated: r.tally.sent < r.tally.matched,
-		Unknown: r.tally.unknown,
+		Unknown: e.toldAll(r.tally.unknown),
 	}
 	missing := e.concerned(r, run.parts)
 	switch {
@@ -86,26 +87,44 @@ func (e *Engine) ruleLine(r *rule) report.Rule {
 	case r.tally.unknown["needs_root"] > 0:
 		line.State, line.Reason = stateSkipped, "needs_root"
 	}
+	line.Reason = e.told(line.Reason)
 	return line
 }
 
 // stopReason says why something was not looked at that nothing is known to be wrong with.
 func (e *Engine) stopReason() string { return cmp.Or(e.Guard.Reason(), "error") }
 
-// failure gives state and reason for what could not be collected: rights that are missing are no error.
+// told is a reason as the report has it: root that is refused needs no root, something stands in its way.
+func (e *Engine) told(reason string) string {
+	if reason == "needs_root" && e.Env.UID == 0 {
+		return "denied"
+	}
+	return reason
+}
+
+func (e *Engine) toldAll(counts map[string]int) map[string]int {
+	told := make(map[string]int, len(counts))
+	for reason, count := range counts {
+		told[e.told(reason)] += count
+	}
+	return told
+}
+
+// failure gives state and reason for what could not be collected: missing rights, and file systems that are left alone,
+// are no error.
 func failure(err error) (state, reason string) { return failureCode(collect.Reason(err)) }
 
 func failureCode(reason string) (state, code string) {
-	if reason == "needs_root" {
+	if reason == "needs_root" || reason == "not_entered" {
 		return stateSkipped, reason
 	}
 	return stateError, reason
 }
 
-// worst is the reason that counts where several things are missing: an error, then a limit, then rights.
+// worst is the reason that counts where several things are missing: an error, a limit, rights, a place left alone.
 func worst(parts []error) string {
 	rank := map[string]int{"error": 3, "limit": 2, "needs_root": 1}
-	result := "needs_root"
+	result := "not_entered"
 	for _, err := range parts {
 		if reason := collect.Reason(err); rank[reason] > rank[result] {
 			result = reason

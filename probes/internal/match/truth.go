@@ -7,6 +7,7 @@ type Truth uint8
 const (
 	No Truth = iota
 	Yes
+	UnknownPlace
 	UnknownLimit
 	UnknownRights
 	UnknownError
@@ -18,6 +19,8 @@ func (t Truth) Unknown() bool { return t > Yes }
 // Reason is the code of an unknown truth, "" for yes and no.
 func (t Truth) Reason() string {
 	switch t {
+	case UnknownPlace:
+		return "not_entered"
 	case UnknownLimit:
 		return "limit"
 	case UnknownRights:
@@ -31,6 +34,8 @@ func (t Truth) Reason() string {
 // unknown maps a reason of collect.Reason; a code of its own making counts as an error.
 func unknown(reason string) Truth {
 	switch reason {
+	case "not_entered":
+		return UnknownPlace
 	case "limit":
 		return UnknownLimit
 	case "needs_root":

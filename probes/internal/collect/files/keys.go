@@ -98,7 +98,7 @@ func keyOwners(v *visit, subject string, status *collect.Status) []owner {
 		owners = append(owners, owner{name: "root", home: "/root"})
 	}
 	if v.onNetwork("/home") {
-		status.Partial(subject, fmt.Errorf("/home: %w", errNotEntered))
+		status.Partial(subject, notEntered("/home"))
 		return owners
 	}
 	entries, err := content.ReadDir(v.env, "/home", maxStrayHomes)
@@ -142,7 +142,7 @@ func (r *keyReader) read(o owner) (keys []*authorizedKey, errs []error) {
 
 func (r *keyReader) file(o owner, name string) ([]*authorizedKey, error) {
 	if r.v.onNetwork(name) {
-		return nil, fmt.Errorf("%s: %w", name, errNotEntered)
+		return nil, notEntered(name)
 	}
 	data, err := content.ReadFile(r.v.env, name, maxKeyFileBytes)
 	if isAbsent(err) || errors.Is(err, fs.ErrInvalid) {

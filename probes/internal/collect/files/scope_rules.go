@@ -45,15 +45,16 @@ func descending(rules []rule, dir string) []rule {
 	return slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return !r.Descends(dir) })
 }
 
-// crossing keeps the rules that go on into a file system mounted at dir.
-func crossing(rules []rule, dir, kind string) []rule {
+// crossing keeps the rules that go on into a mounted file system: into every local one, wherever it is mounted, since
+// what was mounted over a place is what runs and is read there.
+func crossing(rules []rule, kind string) []rule {
 	return slices.DeleteFunc(slices.Clone(rules), func(r rule) bool {
-		return isKernelType(kind) || !r.CrossMounts && (isNetworkType(kind) || !r.names(dir))
+		return isKernelType(kind) || isNetworkType(kind) && !r.CrossMounts
 	})
 }
 
-// names tells whether the directory is on the way to a pattern of the scope, or fits one: then a local file system
-// mounted there is part of what the rule asks for. Below a pattern it is not.
+// names tells whether the directory is on the way to a pattern of the scope, or fits one: then a file system mounted
+// there that is not entered is a gap in what the rule asks for. Below a pattern it is not.
 func (r rule) names(dir string) bool {
 	return collect.Scope{Paths: r.Paths, Exclude: r.Exclude, MaxDepth: 0}.Descends(dir)
 }

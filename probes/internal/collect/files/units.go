@@ -92,7 +92,7 @@ func managers(v *visit, status *collect.Status) []*manager {
 		}
 		homes[home] = true
 		if v.onNetwork(home) {
-			status.Partial("systemd_unit", fmt.Errorf("%s: %w", home, errNotEntered))
+			status.Partial("systemd_unit", notEntered(home))
 			continue
 		}
 		all = append(all, newManager(v, "user", o.name, under(home, homeUnitDirs)))
@@ -306,7 +306,7 @@ func (u *unit) program(name string) (*content.Stat, error) {
 	}
 	for _, candidate := range candidates {
 		if u.origin.v.onNetwork(candidate) {
-			return nil, errNotEntered
+			return nil, notEntered(candidate)
 		}
 		st, err := content.StatPath(u.origin.v.env, candidate)
 		if err == nil {

@@ -174,7 +174,7 @@ func (u *user) home() (*content.Stat, error) {
 		return nil, nil
 	}
 	if u.all.v.onNetwork(u.Home) {
-		return nil, errNotEntered
+		return nil, notEntered(u.Home)
 	}
 	st, err := content.StatPath(u.all.v.env, u.Home)
 	if content.IsAbsent(err) {

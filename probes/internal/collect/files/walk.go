@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"slices"
 	"syscall"
@@ -16,8 +17,10 @@ import (
 // maxDepth bounds the directories held open at once; deeper trees are named in the status.
 const maxDepth = 200
 
-// errNotEntered is the reason of fields of a mount point whose file system may not answer.
-var errNotEntered = fmt.Errorf("file system is not entered: %w", collect.ErrLimit)
+// notEntered is the reason of a mount point whose file system may not answer, or holds no files.
+func notEntered(name string) error {
+	return &fs.PathError{Op: "enter", Path: name, Err: collect.ErrNotEntered}
+}
 
 func walkCollector() collect.Collector {
 	file, directory := fileSubject(), directorySubject()
@@ -86,7 +89,7 @@ func (w *walker) root(name string, rules []rule) error {
 	}
 	outside := &place{path: n.dir, real: n.realDir, rules: rules, whole: map[string]bool{}}
 	if w.isBarred(join(n.realDir, n.name), rules) {
-		return w.lost(rules, fmt.Errorf("%s: %w", name, errNotEntered))
+		return w.lost(rules, notEntered(name))
 	}
 	st, err := content.Lstat(w.v.env, name)
 	if err != nil {
@@ -139,9 +142,9 @@ func (w *walker) directory(at *place, n *node) error {
 	name, real := n.path(), join(n.realDir, n.name)
 	rules := descending(at.rules, name)
 	if kind, isMount := w.v.mounts()[real]; isMount {
-		entered := crossing(rules, name, kind)
+		entered := crossing(rules, kind)
 		if len(entered) == 0 && mayHang(kind) {
-			n.blocked = errNotEntered
+			n.blocked = notEntered(name)
 		}
 		if err := w.refused(rules, entered, name); err != nil {
 			return err
@@ -164,7 +167,7 @@ func (w *walker) directory(at *place, n *node) error {
 		return w.lost(rules, err)
 	}
 	if len(inside.rules) == 0 {
-		n.blocked = errNotEntered
+		n.blocked = notEntered(name)
 		return nil
 	}
 	complete, err := w.entries(inside)
@@ -180,7 +183,7 @@ func (w *walker) refused(before, after []rule, dir string) error {
 		return nil
 	}
 	named := slices.DeleteFunc(slices.Clone(before), func(r rule) bool { return !r.names(dir) || r.CrossMounts })
-	return w.lost(named, fmt.Errorf("%s: %w", dir, errNotEntered))
+	return w.lost(named, notEntered(dir))
 }
 
 // enter compares devices: a file system that the mount table does not name (mounted meanwhile, or another root
@@ -198,8 +201,6 @@ func (w *walker) enter(from, into *place) error {
 			into.rules = nil
 		case isNetworkMagic(magic):
 			into.rules = slices.DeleteFunc(into.rules, func(r rule) bool { return !r.CrossMounts })
-		case from.dir != nil && magic != magicBtrfs: // a subvolume has its own device and is no mount
-			into.rules = slices.DeleteFunc(into.rules, func(r rule) bool { return !r.CrossMounts && !r.names(into.path) })
 		}
 	}
 	into.whole = wholes(into.rules, into.path)
@@ -241,7 +242,7 @@ func located(name string, err error) error {
 	if errors.As(err, &errno) {
 		err = errno
 	}
-	return fmt.Errorf("open %s: %w", name, err)
+	return &fs.PathError{Op: "open", Path: name, Err: err}
 }
 
 // isOurs tells an error of the file system from one that ends the visit.
@@ -317,7 +318,7 @@ func (w *walker) lost(rules []rule, err error) error {
 	if errors.Is(err, collect.ErrGone) {
 		return nil
 	}
-	if !isOurs(err) && !errors.Is(err, collect.ErrLimit) {
+	if !isOurs(err) && !errors.Is(err, collect.ErrLimit) && !errors.Is(err, collect.ErrNotEntered) {
 		return err
 	}
 	for _, subject := range []string{"file", "directory"} {

@@ -86,7 +86,8 @@ class Installation:
                 self._start(stack)
                 self._serve()
             except StopRequested:
-                self.screen.line("Stopping ...")
+                # A terminal has just shown ^C on this line.
+                self.screen.line("\nStopping ..." if self.screen.console.is_terminal else "Stopping ...")
             finally:
                 # The way down must not be cut short by a second Ctrl-C.
                 ignore_signals()
@@ -108,8 +109,7 @@ class Installation:
             step.detail = load_rules()
         new_host = first_start.ensure_inventory(self.data)
         password = first_start.ensure_admin(reset_password=options.reset_password)
-        with self.screen.step("Probe") as step:
-            step.detail = build_probe()
+        self._build_probe()
         with self.screen.step("Console") as step:
             step.detail = f"answers at {options.url}"
             self._wait_for_web()
@@ -140,6 +140,18 @@ class Installation:
         except OperationalError as error:
             raise EmbeddedError(f"the database cannot be used: {str(error).strip()}") from None
         return f"{count} migrations applied" if count else "up to date"
+
+    def _build_probe(self) -> None:
+        """The probe for this machine. Without it the console is of use all the same: scans say what is missing."""
+        problem = ""
+        with self.screen.step("Probe") as step:
+            try:
+                build = ensure(host_arch())
+                step.detail = f"{build.path.name}, {build.size / 1e6:.1f} MB"
+            except BuildError as error:
+                step.detail, problem = "not there", str(error)
+        if problem:
+            self.screen.line(f"This machine cannot be scanned, its probe cannot be built: {problem}", "yellow")
 
     def _wait_for_web(self) -> None:
         deadline = time.monotonic() + WEB_TIMEOUT_S
@@ -216,15 +228,6 @@ def load_rules() -> str:
         raise EmbeddedError(f"the rule catalogue cannot be loaded: {error}") from None
     changes = {"new": loaded.created, "updated": loaded.updated, "retired": loaded.disabled}
     return ", ".join(f"{count} {word}" for word, count in changes.items() if count) or "up to date"
-
-
-def build_probe() -> str:
-    """The probe for this machine exists; says which."""
-    try:
-        build = ensure(host_arch())
-    except BuildError as error:
-        raise EmbeddedError(f"the probe for this machine cannot be built: {error}") from None
-    return f"{build.path.name}, {build.size / 1e6:.1f} MB"
 
 
 def listen_to_signals() -> None:

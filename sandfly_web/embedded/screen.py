@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_WIDTH = 100
 PLAIN_WIDTH = 80
 SHOWN_RULES = 10
-EXPLANATION_CHARACTERS = 160
+EXPLANATION_CHARACTERS = 200
 LEVEL_STYLES = {
     "critical": "bold white on red",
     "high": "bold red",
@@ -148,8 +148,14 @@ def level_counts(findings: Sequence[Finding]) -> Text:
 def describe(group: Sequence[Finding]) -> Text:
     """Title, how often, and dimmed the first explanation, which quotes the host: made printable and cut."""
     first = group[0]
-    explanation = printable(first.explanation)
-    if len(explanation) > EXPLANATION_CHARACTERS:
-        explanation = explanation[: EXPLANATION_CHARACTERS - 1] + "…"
+    explanation = shorten(printable(first.explanation))
     times = f" ({len(group)} times)" if len(group) > 1 else ""
     return Text.assemble(printable(first.title), times, "\n", (explanation, "dim"))
+
+
+def shorten(text: str) -> str:
+    """At most EXPLANATION_CHARACTERS, cut between words where there is a space."""
+    if len(text) <= EXPLANATION_CHARACTERS:
+        return text
+    cut = text[: EXPLANATION_CHARACTERS - 2]
+    return (cut.rpartition(" ")[0] or cut) + " …"

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from sandfly_web.embedded.screen import Access, Screen
+from sandfly_web.embedded.screen import Access, Screen, shorten
 from sandfly_web.findings.models import Finding
 
 PASSWORD = "abcde-fghjk-mnpqr-stuvw"
@@ -79,3 +79,13 @@ def test_a_step_says_what_it_did(screen):
 
     assert "Rules" in text_of(screen)
     assert "48 new" in text_of(screen)
+
+
+@pytest.mark.parametrize("text", ["x" * 500, "word " * 100])
+def test_a_long_explanation_is_cut(text):
+    assert len(shorten(text)) <= 200
+    assert shorten(text).endswith(" …")
+
+
+def test_a_short_explanation_stays_whole():
+    assert shorten("Process 1 runs from /tmp.") == "Process 1 runs from /tmp."

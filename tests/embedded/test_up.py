@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -20,6 +21,10 @@ from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 import pytest
 
+from sandfly_web.embedded import postgres, redis
+from sandfly_web.embedded.datadir import write_private
+from sandfly_web.embedded.paths import DataDir
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,15 +36,15 @@ STOP_S = 30.0
 class Up:
     """A running `manage.py up` and what it has printed so far."""
 
-    def __init__(self, data: Path, port: int, *arguments: str) -> None:
+    def __init__(self, data: Path, port: int, *arguments: str, **environment: str) -> None:
         self.data, self.port = data, port
         self._output = data.with_name(f"output-{time.monotonic_ns()}")
-        environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
+        inherited = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "up", "--port", str(port), *arguments],
                 cwd=ROOT,
-                env={**environment, "SANDFLY_DATA_DIR": str(data)},
+                env={**inherited, "SANDFLY_DATA_DIR": str(data), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -224,3 +229,53 @@ def test_ctrl_c_during_the_start_stops_what_was_started(processes_of):
 
         assert running.process.wait(STOP_S) == 0
         assert processes_of(data) == []
+
+
+def test_servers_that_the_environment_names_are_used_and_none_is_started(data, processes_of):
+    with postgres.start(data) as database, redis.start(data) as broker, data_directory() as own:
+        running = Up(own, free_port(), "--no-scan", DATABASE_URL=database.url, REDIS_URL=broker.url)
+        running.wait_for(READY)
+        started = [line for line in processes_of(own) if "postgres" in line or "redis-server" in line]
+        assert running.stop() == 0
+
+        assert started == []
+        assert not DataDir(own).cluster.exists()
+        assert database.is_running()
+        assert broker.is_running()
+
+
+def test_a_database_that_is_not_there_is_said_in_a_sentence(data):
+    with redis.start(data) as broker, data_directory() as own:
+        running = Up(own, free_port(), DATABASE_URL="postgresql://u@127.0.0.1:1/x", REDIS_URL=broker.url)
+
+        assert running.process.wait(60) == 1
+        assert "the database cannot be used: " in running.output
+        assert "Traceback" not in running.output
+
+
+def test_a_worker_by_itself_serves_its_zone_and_holds_no_secret_of_the_console(data):
+    zone_key = data.zone_key("dmz")
+    with redis.start(data) as broker:
+        write_private(zone_key, base64.b64encode(bytes(32)).decode())
+        worker = subprocess.Popen(
+            [sys.executable, "manage.py", "worker", "--zone", "dmz", "--concurrency", "1"],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "SANDFLY_DATA_DIR": str(data.root),
+                "REDIS_URL": broker.url,
+                "DATABASE_URL": "postgresql://u:canary-77@127.0.0.1:1/x",
+                "SANDFLY_SECRET_KEY": "canary-77",
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        with worker:
+            lines = iter(worker.stdout.readline, b"")
+            ready = next(line for line in lines if b"ready" in line)
+            environment = Path(f"/proc/{worker.pid}/environ").read_bytes()
+            worker.terminate()
+
+    assert b"dmz@" in ready
+    assert b"canary-77" not in environment
+    assert f"SANDFLY_ZONE_KEY_FILE={zone_key}".encode() in environment

@@ -46,6 +46,8 @@ __all__ = ["open_local", "open_ssh"]
 READ_BYTES = 256 << 10
 WRITE_BYTES = 128 << 10
 KEEPALIVE_S = 20
+SESSION_PATIENCE_S = 5.0
+SESSION_PAUSE_S = 0.05
 # Unacknowledged bytes for this long mean that the way is gone; else a cut line is only seen at the visit's deadline.
 TCP_USER_TIMEOUT_MS = 30_000
 # Curve25519 first: the classic and post-quantum alternatives cost up to six times the CPU per connection.
@@ -154,7 +156,7 @@ class SshConnection(Connection):
 
     def start(self, argv: Sequence[str], timeout_s: float) -> RemoteProcess:
         try:
-            channel = self._transport.open_session(timeout=timeout_s)
+            channel = self._open_session(timeout_s)
             _exec(channel, quote(argv), timeout_s)
         except ChannelException as error:
             message = f"{self.peer} opens no session: {safe_words(error.text)}"
@@ -165,6 +167,17 @@ class SshConnection(Connection):
                 raise ConnectError("timeout", message) from error
             raise ConnectError("connection_lost", f"the connection to {self.peer} broke") from error
         return SshProcess(channel, self.peer)
+
+    def _open_session(self, timeout_s: float) -> paramiko.Channel:
+        """Where MaxSessions is 1, the server may still be ending the command before."""
+        give_up = time.monotonic() + min(timeout_s, SESSION_PATIENCE_S)
+        while True:
+            try:
+                return self._transport.open_session(timeout=timeout_s)
+            except ChannelException:
+                if time.monotonic() >= give_up:
+                    raise
+                time.sleep(SESSION_PAUSE_S)
 
     def close(self) -> None:
         _close_all(self._chain)

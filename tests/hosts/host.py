@@ -181,17 +181,19 @@ def make_host(
     flavour: str = "openssh",
     hide: Sequence[str] = (str(REPOSITORY), "/root"),
     own_network: bool = False,
+    before_start: str = "true",
 ) -> Iterator[Host]:
     """A host that lives as long as the block.
 
     `users` come beside root (key only). `noexec` names scratch directories (/tmp, /dev/shm, /var/tmp) that are mounted
     so. `flavour` is openssh, or busybox: Dropbear, BusyBox and nothing else. `hide` are directories of this machine
     that the host sees empty. With `own_network` the host has its own network namespace behind a veth pair, and
-    `address` must be in a free /30 such as 10.99.0.2. The host dies with the thread that started it.
+    `address` must be in a free /30 such as 10.99.0.2. `before_start` is a shell command that may add to the host's own
+    files; it runs where they lie. The host dies with the thread that started it.
     """
     host = start_host(
         name, address=address, port=port, users=users, sshd_options=sshd_options or {}, noexec=noexec, flavour=flavour,
-        hide=hide, own_network=own_network,
+        hide=hide, own_network=own_network, before_start=before_start,
     )  # fmt: skip
     try:
         yield host
@@ -202,6 +204,7 @@ def make_host(
 def start_host(
     name: str, *, address: str, port: int, users: Sequence[User], sshd_options: Mapping[str, str],
     noexec: Sequence[str], flavour: str, hide: Sequence[str], own_network: bool,
+    before_start: str = "true",
 ) -> Host:  # fmt: skip
     """As `make_host`, for callers that stop it themselves."""
     port = port or free_port("127.0.0.1" if own_network else address)
@@ -209,6 +212,7 @@ def start_host(
     people = {user.name: user for user in (User("root"), *users)}
     tree = seed.Seed(directory, name, list(people.values()), "0.0.0.0" if own_network else address, port)
     host_keys = tree.write(flavour, sshd_options)
+    subprocess.run(["/bin/sh", "-c", before_start], cwd=tree.tree, check=True)
     launcher = _launch(directory, name, flavour, hide, noexec, own_network=own_network)
     try:
         pid = _inner_pid(launcher)

@@ -387,3 +387,51 @@ def test_whole_report_counts_although_the_probe_ends_badly(host: Host, tmp_path:
     report = visit(host, host.secret(), build=script_build(tmp_path, WHOLE + "exit 3\n"))
 
     assert_done_and_clean(report, host)
+
+
+# --- servers and keys of other kinds ---
+
+
+def test_rsa_host_key_is_pinned_and_enrolled(build: Any) -> None:
+    options = {"HostKey": "/etc/ssh/rsa_key", "HostKeyAlgorithms": "rsa-sha2-512,rsa-sha2-256"}
+    with make_host("web1", sshd_options=options, before_start="ssh-keygen -q -t rsa -N '' -f etc/ssh/rsa_key") as host:
+        key_type, blob = (host.root / "etc/ssh/rsa_key.pub").read_text().split()[:2]
+        host.host_keys = [HostKeyPin(key_type=key_type, public_key=blob)]
+
+        pinned = visit(host, host.secret(), build=build)
+        enrolled = visit(host, host.secret(), build=build, endpoint=host.unpinned_endpoint, allow_new_host_key=True)
+
+        assert_done_and_clean(pinned, host)
+        assert enrolled.presented_host_keys == host.host_keys
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa", "ed25519"])
+def test_user_key_of_every_usual_type_gets_in(host: Host, build: Any, kind: str) -> None:
+    host.run(f"ssh-keygen -q -t {kind} -N secret -f /run/key && cat /run/key.pub >>/root/.ssh/authorized_keys")
+    private_key = (host.root / "run/key").read_text()
+
+    report = visit(host, host.secret(private_key=private_key, passphrase="secret"), build=build)
+
+    assert_done_and_clean(report, host)
+
+
+def test_one_session_at_a_time_is_enough(build: Any) -> None:
+    users = [User("asked", password=PASSWORD, sudo="password")]
+    with make_host("web1", users=users, sshd_options={"MaxSessions": "1"}) as host:
+        report = visit(host, host.secret("asked", become_password="wrong"), build=build)
+
+        assert_done_and_clean(report, host)
+
+
+def test_login_shell_that_is_no_posix_shell(host: Host, build: Any) -> None:
+    host.write("/bin/oddsh", '#!/bin/sh\n[ "$1" = -c ] && shift\neval "$1"\n', 0o755)
+    host.run("sed -i '/^plain:/s,/bin/sh$,/bin/oddsh,' /etc/passwd")
+
+    assert_done_and_clean(visit(host, host.secret("plain"), build=build), host)
+
+
+def test_account_without_a_shell_is_told(build: Any) -> None:
+    with make_host("web1", users=[User("closed", shell="/usr/sbin/nologin")]) as host:
+        report = visit(host, host.secret("closed"), build=build)
+
+        assert report.failure and report.failure.code == "no_shell"

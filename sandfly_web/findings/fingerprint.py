@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 # Facts that differ from one visit to the next although nothing happened; a changed pid is no change of evidence.
-_TIMES_AND_LOAD = frozenset({"atime", "clock", "uptime_s", "load_1", "load_5", "load_15"})
+VOLATILE_EVERYWHERE = frozenset({"atime", "clock", "uptime_s", "load_1", "load_5", "load_15"})
 VOLATILE: Mapping[str, frozenset[str]] = {
     "process": frozenset(
         {
@@ -42,6 +42,6 @@ def identity_digest(subject: str, identity: Mapping[str, Any]) -> str:
 
 def content_digest(subject: str, record: Mapping[str, Any], fields: Iterable[str] = ()) -> str:
     """SHA-256 of what a record says: its `fields` (all, when none are given) without volatile ones."""
-    left_out = VOLATILE.get(subject, frozenset()) | _TIMES_AND_LOAD
-    names = [name for name in (fields or record) if name not in left_out]
+    volatile = VOLATILE.get(subject, frozenset())
+    names = [name for name in (fields or record) if name not in volatile and name not in VOLATILE_EVERYWHERE]
     return hashlib.sha256(canonical({name: record.get(name) for name in names})).hexdigest()

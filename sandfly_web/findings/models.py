@@ -24,7 +24,8 @@ class Finding(models.Model):
     UNRESOLVED = (Status.OPEN, Status.ACKNOWLEDGED)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="findings")
+    # Its own index would repeat finding_unique.
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="findings", db_index=False)
     # Null for what the visit itself found, such as a changed host key; `rule_name` then has a built-in name.
     rule = models.ForeignKey(Rule, on_delete=models.SET_NULL, null=True, blank=True, related_name="findings")
     rule_name = models.CharField(max_length=127)
@@ -43,7 +44,7 @@ class Finding(models.Model):
 
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN)
     assignee = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
     )
     close_reason = models.TextField(blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
@@ -51,7 +52,10 @@ class Finding(models.Model):
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
     count = models.PositiveIntegerField(default=1, help_text="Visits that saw it.")
-    first_scan = models.ForeignKey(Scan, on_delete=models.SET_NULL, null=True, related_name="+")
+    # May name a scan that retention deleted: an index only for clearing it would slow every visit.
+    first_scan = models.ForeignKey(
+        Scan, on_delete=models.DO_NOTHING, null=True, related_name="+", db_constraint=False, db_index=False
+    )
     last_scan = models.ForeignKey(Scan, on_delete=models.SET_NULL, null=True, related_name="findings")
 
     class Meta:
@@ -69,6 +73,8 @@ class Finding(models.Model):
             # A host's or a rule's findings.
             models.Index(fields=["host", "-level_rank"], name="finding_host"),
             models.Index(fields=["rule_name", "-last_seen_at"], name="finding_rule"),
+            # What somebody has to do; few findings are assigned.
+            models.Index(fields=["assignee"], name="finding_assignee", condition=models.Q(assignee__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -78,7 +84,7 @@ class Finding(models.Model):
 class FindingEvidence(models.Model):
     """A version of a finding's evidence: the same thing looked different at another visit."""
 
-    finding = models.ForeignKey(Finding, on_delete=models.CASCADE, related_name="versions")
+    finding = models.ForeignKey(Finding, on_delete=models.CASCADE, related_name="versions", db_index=False)
     digest = models.CharField(max_length=64)
     evidence = models.JSONField()
     first_seen_at = models.DateTimeField()
@@ -123,7 +129,7 @@ class Record(models.Model):
     """Something recon saw on a host, as an interval: the same content seen again only moves `last_seen_at`."""
 
     id = models.BigAutoField(primary_key=True)
-    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="records")
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="records", db_index=False)
     subject = models.CharField(max_length=32)
     identity_digest = models.CharField(max_length=64)
     digest = models.CharField(max_length=64)
@@ -133,8 +139,11 @@ class Record(models.Model):
     rule_ids = models.JSONField(default=list)
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
-    # The last visit that saw it; a record is current when this is the host's last visit that looked at the subject.
-    last_scan = models.ForeignKey(Scan, on_delete=models.SET_NULL, null=True, related_name="+")
+    # The last visit that saw it. No index and no constraint, and last_seen_at in no index either: moving them on, which
+    # every visit does for every record, then touches no index. The scan may have been deleted by retention.
+    last_scan = models.ForeignKey(
+        Scan, on_delete=models.DO_NOTHING, null=True, related_name="+", db_constraint=False, db_index=False
+    )
     is_current = models.BooleanField(default=True)
 
     class Meta:
@@ -148,7 +157,7 @@ class Record(models.Model):
         ]
         indexes = [
             # State of a host at a time, difference between two visits.
-            models.Index(fields=["host", "subject", "first_seen_at", "last_seen_at"], name="record_interval"),
+            models.Index(fields=["host", "subject", "first_seen_at"], name="record_interval"),
             # Rarity over the fleet.
             models.Index(fields=["subject", "digest"], name="record_rarity"),
         ]

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from django.db import connection
@@ -55,8 +55,18 @@ class _Row(msgspec.Struct):
     sighting: Sighting
 
 
+class _Known(NamedTuple):
+    """What of a finding decides about its next sighting."""
+
+    id: uuid.UUID
+    fingerprint: str
+    status: str
+    closed_at: datetime | None
+    digest: str
+
+
 _KNOWN = """
-    SELECT id, fingerprint, status, closed_at FROM findings_finding
+    SELECT id, fingerprint, status, closed_at, evidence_digest FROM findings_finding
     WHERE host_id = %(host)s AND fingerprint = ANY(%(fingerprints)s) ORDER BY id FOR NO KEY UPDATE
 """
 
@@ -100,6 +110,12 @@ _VERSIONS = f"""
         last_seen_at = greatest(findings_findingevidence.last_seen_at, excluded.last_seen_at)
 """  # noqa: S608 - no value in it
 
+_SAME_VERSION = """
+    UPDATE findings_findingevidence AS version SET last_seen_at = greatest(version.last_seen_at, %(at)s)
+    FROM unnest(%(ids)s::uuid[], %(digests)s::text[]) AS seen (id, digest)
+    WHERE version.finding_id = seen.id AND version.digest = seen.digest
+"""
+
 
 def store_sightings(visit: Visit, sightings: Iterable[Sighting]) -> None:
     """Insert what is new; of what is known move last seen, count, evidence, and reopen what was closed before it."""
@@ -108,13 +124,20 @@ def store_sightings(visit: Visit, sightings: Iterable[Sighting]) -> None:
         return
     with connection.cursor() as cursor:
         cursor.execute(_KNOWN, {"host": visit.host_id, "fingerprints": list(unique)})
-        known = {row[1]: row for row in cursor.fetchall()}
+        known = {row[1]: _Known(*row) for row in cursor.fetchall()}
         new = [_row(str(uuid.uuid4()), Finding.Status.OPEN, unique[key]) for key in unique if key not in known]
-        seen = [_row(str(row[0]), _status(row[2], row[3], visit), unique[key]) for key, row in known.items()]
-        for statement, rows in ((_INSERT, new), (_UPDATE, seen), (_VERSIONS, [*new, *seen])):
+        seen = [_row(str(row.id), _status(row, visit), unique[key]) for key, row in known.items()]
+        same = [row for row in seen if known[row.sighting.fingerprint].digest == row.sighting.evidence_digest]
+        other = [row for row in seen if known[row.sighting.fingerprint].digest != row.sighting.evidence_digest]
+        for statement, rows in ((_INSERT, new), (_UPDATE, seen), (_VERSIONS, [*new, *other])):
             if rows:
                 cursor.execute(statement, _parameters(visit, rows))
-    reopened = [row.id for row in seen if row.status == Finding.Status.OPEN and _was_closed(known, row)]
+        if same:
+            digests = [row.sighting.evidence_digest for row in same]
+            cursor.execute(
+                _SAME_VERSION, {"at": visit.observed_at, "ids": [row.id for row in same], "digests": digests}
+            )
+    reopened = [row.id for row in seen if row.status != known[row.sighting.fingerprint].status]
     _write_events(visit, [row.id for row in new], reopened)
 
 
@@ -122,15 +145,10 @@ def _row(finding_id: str, status: str, sighting: Sighting) -> _Row:
     return _Row(finding_id, status, Severity.values.index(sighting.level), sighting)
 
 
-def _status(status: str, closed_at: datetime | None, visit: Visit) -> str:
+def _status(known: _Known, visit: Visit) -> str:
     """What a known finding becomes. A false positive stays one; a close after the visit is not undone by it."""
-    if status == Finding.Status.CLOSED and (closed_at is None or closed_at < visit.observed_at):
-        return Finding.Status.OPEN
-    return status
-
-
-def _was_closed(known: dict[str, Any], row: _Row) -> bool:
-    return bool(known[row.sighting.fingerprint][2] == Finding.Status.CLOSED)
+    is_later = known.closed_at is None or known.closed_at < visit.observed_at
+    return Finding.Status.OPEN if known.status == Finding.Status.CLOSED and is_later else known.status
 
 
 def _parameters(visit: Visit, rows: list[_Row]) -> dict[str, Any]:
@@ -139,6 +157,8 @@ def _parameters(visit: Visit, rows: list[_Row]) -> dict[str, Any]:
 
 
 def _write_events(visit: Visit, created: list[str], reopened: list[str]) -> None:
+    if not (created or reopened):
+        return
     kinds = [(pk, FindingEvent.Kind.CREATED, "") for pk in created]
     kinds += [(pk, FindingEvent.Kind.REOPENED, f"seen again by scan {visit.scan_id}") for pk in reopened]
     FindingEvent.objects.bulk_create(

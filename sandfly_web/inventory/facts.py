@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from django.db import connection
 
 from sandfly_web.inventory.hostkeys import fingerprint
 from sandfly_web.inventory.models import Host, HostKey
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 HOST_KEY_CHANGED = "host_key_changed"
 MAX_REASON_CHARS = 1024
 MAX_PRESENTED_KEYS = 32
+# The columns of a host that this module looks at.
+HOST_COLUMNS = ("name", "address", "port", "state", "hostname", "last_seen_at", "accept_new_host_key")
 _STATE_AFTER: dict[str, str] = {
     **dict.fromkeys(ConnectError.codes, Host.State.OFFLINE),
     **dict.fromkeys(AuthError.codes, Host.State.AUTH_FAILED),
@@ -78,16 +81,38 @@ def store_keys(
     status = HostKey.Status.PINNED if enrols else HostKey.Status.REJECTED
     keys = [key for pin in list(presented)[:MAX_PRESENTED_KEYS] if (key := _key(host, pin, status, observed_at))]
     if keys:
-        HostKey.objects.bulk_create(
-            keys,
-            update_conflicts=True,
-            unique_fields=["host", "fingerprint"],
-            update_fields=["last_seen_at", "status"] if enrols else ["last_seen_at"],
-        )
+        _write_keys(keys, enrols=enrols)
     if keys and enrols:
         # Trust on first use is for one visit only.
         Host.objects.filter(pk=host.pk).update(accept_new_host_key=False)
     return keys
+
+
+_WRITE_KEYS = """
+    INSERT INTO inventory_hostkey
+        (host_id, key_type, public_key, fingerprint, status, first_seen_at, last_seen_at)
+    SELECT %(host)s, shown.key_type, shown.public_key, shown.fingerprint, %(status)s, %(at)s, %(at)s
+    FROM unnest(%(key_types)s::text[], %(public_keys)s::text[], %(fingerprints)s::text[])
+        AS shown (key_type, public_key, fingerprint)
+    ON CONFLICT (host_id, fingerprint) DO UPDATE SET
+        last_seen_at = greatest(inventory_hostkey.last_seen_at, excluded.last_seen_at),
+        status = CASE WHEN %(enrols)s THEN excluded.status ELSE inventory_hostkey.status END
+"""
+
+
+def _write_keys(keys: list[HostKey], *, enrols: bool) -> None:
+    unique = {key.fingerprint: key for key in keys}
+    parameters: dict[str, Any] = {
+        "host": keys[0].host_id,
+        "status": keys[0].status,
+        "at": keys[0].last_seen_at,
+        "key_types": [key.key_type for key in unique.values()],
+        "public_keys": [key.public_key for key in unique.values()],
+        "fingerprints": list(unique),
+        "enrols": enrols,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE_KEYS, parameters)
 
 
 def _key(host: Host, pin: HostKeyPin, status: str, observed_at: datetime) -> HostKey | None:

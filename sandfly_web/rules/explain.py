@@ -48,6 +48,8 @@ def _bounded(value: Any) -> str:
 
 def escape(text: str) -> str:
     """Show control, format (such as right-to-left override), surrogate and unassigned characters as escapes."""
+    if text.isprintable():
+        return text
     return "".join(_escaped(char) if unicodedata.category(char)[0] == "C" else char for char in text)
 
 

@@ -10,13 +10,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 MAX_TEXT_CHARS = 65_536
 MAX_KEY_CHARS = 255
 MAX_ENTRIES = 4096
 MAX_DEPTH = 6
-# jsonb holds larger numbers, other readers of the API do not.
-MAX_INTEGER = 2**63
+# Unsigned, for inodes and masks. jsonb holds larger numbers, other readers of the API do not.
+MIN_INTEGER = -(2**63)
+MAX_INTEGER = 2**64 - 1
 MAX_RECORD_CHARS = 1_048_576
+# A record of at most this size cannot break another bound but that of depth.
+SMALL_RECORD_BYTES = 4096
 
 # jsonb has no NUL; a lone surrogate is no character (both arrive as JSON escapes, so the decoder lets them through).
 _REFUSED = re.compile("[\x00\ud800-\udfff]")
@@ -53,7 +58,7 @@ def _clean_container(value: Mapping[str, Any] | list[Any] | tuple[Any, ...], dep
 
 
 def _clean_number(value: Any) -> Any:
-    if isinstance(value, int) and not -MAX_INTEGER <= value < MAX_INTEGER:
+    if isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
         return "(number too large)"
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
@@ -68,6 +73,8 @@ def clean_mapping(value: Mapping[str, Any], depth: int = MAX_DEPTH) -> dict[str,
 
 def clean_record(record: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The record, and the names of the fields left out because it was larger than MAX_RECORD_CHARS."""
+    if is_clean(record):
+        return dict(record), []
     cleaned = clean_mapping(record)
     sizes = {name: _size(value) for name, value in cleaned.items()}
     total = sum(sizes.values())
@@ -79,6 +86,33 @@ def clean_record(record: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         total -= sizes[name]
         cut.append(name)
     return cleaned, cut
+
+
+def is_clean(record: Mapping[str, Any]) -> bool:
+    """Whether cleaning would change nothing, told from the JSON text: nearly every record, at a tenth of the cost.
+
+    False also for some records that are clean; true for none that is not.
+    """
+    try:
+        text = msgspec.json.encode(record)
+    except (TypeError, ValueError, OverflowError, RecursionError, UnicodeError):
+        # Lone surrogates, numbers out of range, endless nesting.
+        return False
+    is_flat = text.count(b"{") == 1 and text.count(b"[") < MAX_DEPTH
+    return (
+        len(text) <= SMALL_RECORD_BYTES
+        and is_flat
+        and b"\\u0000" not in text
+        and not any(map(_has_odd_number, record.values()))
+        and all(len(key) <= MAX_KEY_CHARS for key in record)
+    )
+
+
+def _has_odd_number(value: Any) -> bool:
+    """Whether a flat value holds a number that the encoder takes and cleaning does not."""
+    if isinstance(value, list | tuple):
+        return any(map(_has_odd_number, value))
+    return isinstance(value, int | float) and _clean_number(value) is not value
 
 
 def _size(value: Any) -> int:

@@ -16,8 +16,7 @@ from django.utils import timezone
 from sandfly_web.findings.hostkey import HOST_KEY_CHANGED, host_key_sightings
 from sandfly_web.findings.intervals import retire_missing, store_observations
 from sandfly_web.findings.sightings import Visit, store_sightings
-from sandfly_web.inventory.facts import store_facts, store_keys
-from sandfly_web.rules.models import Rule
+from sandfly_web.inventory.facts import HOST_COLUMNS, store_facts, store_keys
 from sandfly_web.scans.cleaning import clean_text, clean_value
 from sandfly_web.scans.heartbeats import QUEUED_AGAIN
 from sandfly_web.scans.models import Scan
@@ -136,17 +135,23 @@ def _store(report: ScanReport, now: datetime) -> bool:
     return True
 
 
+# What ingest looks at; evidence of earlier visits is not read back.
+_SCAN_COLUMNS = ("attempt", "created_at", "dispatched_at", "expires_at", "cancel_requested_at")
+
+
 def _claim(report: ScanReport) -> Scan | None:
     """The scan and its host, locked, if it waits for this report. Serialises the reports of a host."""
     scan_id = parse_uuid(report.scan_id)
     if scan_id is None:
         return None
-    return (
+    scans = (
         Scan.objects.select_for_update(no_key=True, of=("self", "host"))
         .select_related("host")
         .filter(pk=scan_id, attempt=report.attempt, status__in=Scan.UNFINISHED)
-        .first()
+        .only(*_SCAN_COLUMNS, *(f"host__{name}" for name in HOST_COLUMNS))
+        .order_by()
     )
+    return next(iter(scans), None)
 
 
 def _observed_at(scan: Scan, report: ScanReport, now: datetime) -> datetime:
@@ -154,17 +159,22 @@ def _observed_at(scan: Scan, report: ScanReport, now: datetime) -> datetime:
     return min(max(report.finished_at, scan.dispatched_at or scan.created_at), now)
 
 
+# As SQL: Django would take longer to write this query than PostgreSQL to answer it.
+_RULES = """
+    SELECT id, name, type, title, level, tags, explain, plan_rule -> 'fields' FROM rules_rule WHERE id = ANY(%s::uuid[])
+"""
+
+
 def _read_rules(report: ScanReport) -> dict[str, RuleFacts]:
     """The rules that matched or alerted, by id; ids that are no rule of ours are logged and left out."""
     wanted = {rule_id for match in report.matches for rule_id in match.rule_ids}
     wanted |= {status.rule_id for status in report.rules if status.state == RuleState.ALERT}
-    ids = [rule_id for rule_id in wanted if parse_uuid(rule_id)]
-    columns = ("pk", "name", "type", "title", "level", "tags", "explain", "plan_rule__fields")
-    rows = Rule.objects.filter(pk__in=ids).values_list(*columns) if ids else []
-    rules = {
-        str(pk): RuleFacts(str(pk), name, kind, title, level, tags, explain, tuple(fields or ()))
-        for pk, name, kind, title, level, tags, explain, fields in rows
-    }
+    rules = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_RULES, [[rule_id for rule_id in wanted if parse_uuid(rule_id)]])
+        for pk, name, kind, title, level, tags, explain, fields in cursor.fetchall():
+            words, names = msgspec.json.decode(tags), msgspec.json.decode(fields or "[]")
+            rules[str(pk)] = RuleFacts(str(pk), name, kind, title, level, words, explain, tuple(names))
     if len(rules) < len(wanted):
         log.warning("scan %s: %d rules of the report are not here", report.scan_id, len(wanted) - len(rules))
     return rules

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandfly_web.findings.fingerprint import canonical, content_digest, fingerprint, identity_digest
-from sandfly_web.scans.cleaning import MAX_DEPTH, MAX_RECORD_CHARS, clean_mapping, clean_record, clean_text, clean_value
+from sandfly_web.scans.cleaning import (
+    MAX_DEPTH,
+    MAX_RECORD_CHARS,
+    clean_mapping,
+    clean_record,
+    clean_text,
+    clean_value,
+    is_clean,
+)
 
 # Any code point, surrogates too, as JSON escapes bring them in.
 TEXT = st.text(st.characters())
@@ -66,6 +74,19 @@ def test_digests_do_not_depend_on_the_order_of_fields(record):
 
     assert content_digest("file", cleaned) == content_digest("file", turned)
     assert identity_digest("file", cleaned) == identity_digest("file", turned)
+
+
+FLAT = st.dictionaries(TEXT, st.one_of(TEXT, NUMBERS, st.lists(st.one_of(TEXT, NUMBERS), max_size=3)))
+
+
+@given(st.one_of(FLAT, st.dictionaries(TEXT, VALUES)))
+def test_the_short_way_gives_what_the_long_way_gives(record):
+    if is_clean(record):
+        assert clean_mapping(record) == record
+
+
+def test_an_ordinary_record_takes_the_short_way():
+    assert is_clean({"path": "/usr/bin/x", "uid": 0, "size": None, "argv": ["a", "b"], "entropy": 7.5})
 
 
 def test_what_is_nested_too_deep_ends_visibly():

@@ -221,7 +221,19 @@ func readHolders(t *table) (*holderMap, error) {
 	if t.unread != nil && h.problem == nil {
 		h.problem = t.unread
 	}
+	if h.problem == nil && seesPartOfProcesses(t) {
+		h.problem = fmt.Errorf("other pid namespaces: %w", collect.ErrNotEntered)
+	}
 	return h, nil
+}
+
+// initialPIDNamespace is the number of the namespace that sees every process (PROC_PID_INIT_INO, linux/proc_ns.h).
+const initialPIDNamespace = 0xeffffffc
+
+// seesPartOfProcesses tells a visit to a container: its sockets may be held by processes that only the machine sees.
+func seesPartOfProcesses(t *table) bool {
+	ns, err := t.fs.ReadNamespace("self", "pid")
+	return err == nil && ns != initialPIDNamespace
 }
 
 func (h *holderMap) add(p *process) {

@@ -217,3 +217,18 @@ func TestSocketThatClosesBeforeItsHolderIsFoundIsDropped(t *testing.T) {
 		}
 	}
 }
+
+func TestAHolderThatOnlyTheMachineSeesIsUnknownInAContainer(t *testing.T) {
+	f := newFixture(t)
+	f.link("/proc/self/ns/pid", "pid:[4026532999]")
+	holders, err := readHolders(&table{env: environment(f.root), fs: tree(environment(f.root))})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	_, err = (&socket{inode: 9, holders: holders}).pids()
+
+	if !errors.Is(err, collect.ErrNotEntered) {
+		t.Error(err)
+	}
+}

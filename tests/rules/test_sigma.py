@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -270,3 +272,12 @@ def test_any_mixture_of_modifiers_is_compiled_or_refused(selection: dict[str, An
         parse_rule(rule_text({"selection": selection, "condition": "selection"}), "r.yml")
     except RuleErrors as errors:
         assert errors.errors
+
+
+def test_the_compiler_knows_nothing_of_django() -> None:
+    code = (
+        "import sys, sandfly_web.rules.catalog, sandfly_web.rules.plan, sandfly_web.rules.select, sandfly_web.rules.explain;"
+        "sys.exit(any(name.partition('.')[0] in {'django', 'celery', 'psycopg2'} for name in sys.modules))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -48,6 +48,14 @@ def data(scratch: Path, initialised: Path) -> DataDir:
 
 
 @pytest.fixture
+def as_nobody() -> tuple[str, ...]:
+    """Runs a command as another user, who may read the interpreter wherever it is installed."""
+    only = "-all,+dac_read_search"
+    capabilities = (f"--inh-caps={only}", f"--ambient-caps={only}", f"--bounding-set={only}")
+    return ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *capabilities)
+
+
+@pytest.fixture
 def processes_of() -> Callable[[Path], list[str]]:
     """Asks which processes mention a directory in their command line or work in it."""
     return list_processes

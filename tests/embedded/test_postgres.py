@@ -200,33 +200,22 @@ def test_under_root_the_server_is_nobody_else_s_user_and_cannot_read_our_secrets
 
 
 @pytest.mark.integration
-def test_another_user_cannot_reach_the_socket(data):
+def test_another_user_cannot_reach_the_socket(data, as_nobody):
     connect = f"import psycopg2; psycopg2.connect(dbname='sandfly', user='sandfly', host={str(data.run)!r})"
     with postgres.start(data):
         denied = subprocess.run(
-            [*AS_NOBODY, sys.executable, "-c", connect], capture_output=True, text=True, check=False
+            [*as_nobody, sys.executable, "-c", connect], capture_output=True, text=True, check=False
         )
 
     assert "Permission denied" in denied.stderr
 
 
-# Another user who may read the interpreter wherever it is installed.
-AS_NOBODY = (
-    *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
-    *(
-        "--inh-caps=-all,+dac_read_search",
-        "--ambient-caps=-all,+dac_read_search",
-        "--bounding-set=-all,+dac_read_search",
-    ),
-)
-
-
 @pytest.mark.integration
-def test_a_normal_user_runs_the_servers_himself(fresh, processes_of):
+def test_a_normal_user_runs_the_servers_himself(fresh, processes_of, as_nobody):
     fresh.root.mkdir()
     os.chown(fresh.root, 65534, 65534)
 
-    done = run_servers(fresh, "stop", *AS_NOBODY)
+    done = run_servers(fresh, "stop", *as_nobody)
     output, errors = done.communicate(timeout=60)
 
     assert (done.returncode, errors) == (0, "")

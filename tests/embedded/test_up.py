@@ -21,6 +21,7 @@ from urllib.request import HTTPCookieProcessor, OpenerDirector, build_opener
 
 import pytest
 
+from probes.build import build_directory
 from sandfly_web.embedded import postgres, redis
 from sandfly_web.embedded.datadir import write_private
 from sandfly_web.embedded.paths import DataDir
@@ -36,13 +37,15 @@ STOP_S = 30.0
 class Up:
     """A running `manage.py up` and what it has printed so far."""
 
-    def __init__(self, data: Path, port: int, *arguments: str, **environment: str) -> None:
+    def __init__(
+        self, data: Path, port: int, *arguments: str, prefix: tuple[str, ...] = (), **environment: str
+    ) -> None:
         self.data, self.port = data, port
         self._output = data.with_name(f"output-{time.monotonic_ns()}")
         inherited = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "up", "--port", str(port), *arguments],
+                [*prefix, sys.executable, "manage.py", "up", "--port", str(port), *arguments],
                 cwd=ROOT,
                 env={**inherited, "SANDFLY_DATA_DIR": str(data), **environment},
                 stdin=subprocess.DEVNULL,
@@ -229,6 +232,27 @@ def test_ctrl_c_during_the_start_stops_what_was_started(processes_of):
 
         assert running.process.wait(STOP_S) == 0
         assert processes_of(data) == []
+
+
+def test_a_normal_user_gets_the_same_and_owns_all_of_it(processes_of, as_nobody):
+    with data_directory() as data:
+        data.mkdir()
+        os.chown(data, 65534, 65534)
+        port = free_port()
+        running = Up(
+            data, port, prefix=as_nobody, HOME=str(data), SANDFLY_PROBES_DIR=str(build_directory()),
+            PYTHONDONTWRITEBYTECODE="1",
+        )  # fmt: skip
+        running.wait_for(READY)
+        _, path = sign_in(port, "admin", running.word_after("Password"))
+        owners = {entry.lstat().st_uid for entry in data.rglob("*")}
+        shown = running.output
+        assert running.stop() == 0
+        assert processes_of(data) == []
+
+    assert path == "/"
+    assert owners == {65534}
+    assert "Not as root: rules that need root were skipped." in shown
 
 
 def test_servers_that_the_environment_names_are_used_and_none_is_started(data, processes_of):

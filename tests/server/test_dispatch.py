@@ -14,6 +14,7 @@ from nacl.public import PrivateKey
 
 from sandfly_web.inventory.models import Host, HostKey, JumpHost
 from sandfly_web.inventory.services import pin_host_keys
+from sandfly_web.scans.claims import claim_due
 from sandfly_web.scans.dispatch import dispatch_due
 from sandfly_web.scans.models import Plan, Scan, ScheduledHost
 from scanners.contract import ScanJob, cancel_key, plan_key, zone_queue
@@ -149,6 +150,26 @@ def test_two_dispatchers_at_once_send_every_host_once(make, redis, settings):
 
     sent = [job.scan_id for job in jobs(redis, zone)]
     assert len(sent) == len(set(sent)) == Scan.objects.count() == 120
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_that_another_dispatcher_is_claiming_are_skipped(make, rng):
+    make.rule()
+    schedule = make.schedule()
+    for _ in range(3):
+        due(make, schedule, make.host())
+
+    def claim_without_waiting() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '2s'")
+        return claim_due(NOW, rng)
+
+    with transaction.atomic():
+        assert claim_due(NOW, rng) == 3
+        others = run_together(1, claim_without_waiting)
+
+    assert others == [0]
+    assert Scan.objects.count() == 3
 
 
 @pytest.mark.django_db(transaction=True)

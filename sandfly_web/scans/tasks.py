@@ -35,7 +35,7 @@ def dispatch() -> None:
 
 @shared_task(name=INGEST_TASK, ignore_result=True, acks_late=True, reject_on_worker_lost=True, time_limit=600)
 def ingest(report: dict[str, Any] | str) -> None:
-    """One `ScanReport` as JSON object (or its text). While the database is away it goes back to the queue."""
+    """One `ScanReport` as JSON text (or object). While the database is away it goes back to the queue."""
     close_old_connections()
     try:
         ingest_report(report)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scanners.contract import Become, HostKeyPin, JumpEndpoint, Limits, Outcome, RuleState, ScanReport
 from scanners.visit import run_visit
@@ -242,6 +244,19 @@ def test_pin_of_the_less_preferred_key_is_no_change(host: Host, build: Any) -> N
     host.host_keys = [pin for pin in host.host_keys if pin.key_type.startswith("ecdsa")]
 
     assert_done_and_clean(visit(host, host.secret(), build=build), host)
+
+
+def test_one_pinned_key_that_went_away_is_no_change_while_another_is_there(host: Host, build: Any) -> None:
+    gone = rsa.generate_private_key(65537, 2048).public_key()
+    encoding, layout = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    key_type, blob = gone.public_bytes(encoding, layout).decode().split()
+    ecdsa = [pin for pin in host.host_keys if pin.key_type.startswith("ecdsa")]
+    host.host_keys = [HostKeyPin(key_type=key_type, public_key=blob), *ecdsa]
+
+    report = visit(host, host.secret(), build=build)
+
+    assert_done_and_clean(report, host)
+    assert report.presented_host_keys == ecdsa
 
 
 def test_pinned_type_that_the_host_no_longer_has_is_a_change(build: Any) -> None:

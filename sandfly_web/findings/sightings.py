@@ -100,7 +100,7 @@ _UPDATE = f"""
         close_reason = CASE WHEN row.status = 'open' THEN '' ELSE finding.close_reason END,
         closed_at = CASE WHEN row.status = 'open' THEN NULL ELSE finding.closed_at END
     FROM {_ROWS}
-    WHERE finding.id = row.id
+    WHERE finding.host_id = %(host)s AND finding.id = row.id
 """  # noqa: S608 - no value in it
 
 _VERSIONS = f"""

@@ -32,7 +32,8 @@ def command(*arguments: str) -> list[str]:
 
 
 def scan(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=ROOT, input=typed, capture_output=True, text=True, timeout=120)
+    argv = command(*arguments)
+    return subprocess.run(argv, cwd=ROOT, input=typed, capture_output=True, text=True, timeout=120, check=False)
 
 
 def arguments_for(host: Host, tmp_path: Path, *more: str) -> list[str]:

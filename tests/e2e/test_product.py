@@ -1,0 +1,112 @@
+"""From an API call to findings in the API, with real workers that die in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.planted import EXPECTED, plant
+from tests.e2e.product import Product, run_product
+from tests.hosts.host import make_host, wait_until
+from tests.hosts.seed import User
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def product() -> Iterator[Product]:
+    with run_product() as running:
+        yield running
+
+
+def test_an_api_call_ends_in_findings_in_the_api(product: Product) -> None:
+    with make_host("first", address="127.0.9.1") as host, plant(host):
+        host_id = product.add_host(host, product.add_credential("first", private_key=host.key_path().read_text()))
+
+        scan = product.scan(host_id)
+
+        assert scan["status"] == "done", scan
+        assert scan["is_root"] is True
+        assert {finding["rule_name"] for finding in product.findings(host_id)} >= EXPECTED
+        assert host.leftovers() == []
+
+
+def test_the_same_thing_seen_again_is_one_finding_seen_twice(product: Product) -> None:
+    with make_host("again", address="127.0.9.2") as host, plant(host):
+        host_id = product.add_host(host, product.add_credential("again", private_key=host.key_path().read_text()))
+        product.scan(host_id)
+        first = product.findings(host_id)
+
+        product.scan(host_id)
+
+        second = product.findings(host_id)
+        assert {finding["id"] for finding in second} == {finding["id"] for finding in first}
+        assert {finding["count"] for finding in second} == {2}
+
+
+def test_a_scan_whose_worker_is_killed_runs_again_without_duplicates_or_leftovers(product: Product) -> None:
+    with make_host("killed", address="127.0.9.3") as host, plant(host):
+        host_id = product.add_host(host, product.add_credential("killed", private_key=host.key_path().read_text()))
+        scan_id = product.start_scan(host_id)
+        wait_until(lambda: any("/sf" in line for line in host.processes().values()), 30)
+
+        product.kill_workers()
+
+        assert host.wait_clean(10) == []
+        scan = product.wait_for_scan(scan_id, 120)
+        assert (scan["status"], scan["attempt"]) == ("done", 2), scan
+        findings = product.findings(host_id)
+        assert {finding["rule_name"] for finding in findings} >= EXPECTED
+        assert {finding["count"] for finding in findings} == {1}
+        assert host.leftovers() == []
+
+
+def test_a_changed_host_key_stops_the_scan_and_is_a_critical_finding(product: Product) -> None:
+    with make_host("rekeyed", address="127.0.9.4") as host:
+        host_id = product.add_host(host, product.add_credential("rekeyed", private_key=host.key_path().read_text()))
+        assert product.scan(host_id)["status"] == "done"
+        host.rekey()
+        before = len(host.authentications())
+
+        scan = product.scan(host_id)
+
+        assert (scan["status"], scan["error_code"]) == ("failed", "host_key_changed")
+        assert len(host.authentications()) == before
+        alarm = [finding for finding in product.findings(host_id) if finding["rule_name"] == "host_key_changed"]
+        assert [finding["level"] for finding in alarm] == ["critical"]
+        assert product.call("GET", f"hosts/{host_id}")["state"] == "key_changed"
+
+
+def test_a_wrong_password_is_tried_once_and_the_host_says_so(product: Product) -> None:
+    with make_host("locked", address="127.0.9.5", users=[User("scan", password="right")]) as host:
+        credential = product.add_credential("locked", username="scan", password="wrong")
+        host_id = product.add_host(host, credential)
+
+        scan = product.scan(host_id)
+
+        assert (scan["status"], scan["error_code"], scan["attempt"]) == ("failed", "auth_rejected", 1)
+        assert len([line for line in host.authentications() if "Failed password" in line]) == 1
+        assert product.call("GET", f"hosts/{host_id}")["state"] == "auth_failed"
+
+
+def test_a_cancelled_scan_ends_and_leaves_nothing(product: Product) -> None:
+    with make_host("cancelled", address="127.0.9.6") as host:
+        host_id = product.add_host(host, product.add_credential("cancelled", private_key=host.key_path().read_text()))
+        scan_id = product.start_scan(host_id)
+        wait_until(lambda: any("/sf" in line for line in host.processes().values()), 30)
+
+        product.call("POST", f"scans/{scan_id}/cancel")
+
+        assert host.wait_clean(10) == []
+        assert product.wait_for_scan(scan_id)["status"] == "cancelled"
+
+
+def test_the_worker_holds_neither_the_database_nor_the_secret_key(product: Product) -> None:
+    (pid, *_) = product.processes("scanners.app")
+
+    environ = Path(f"/proc/{pid}/environ").read_bytes()
+
+    assert b"DATABASE_URL" not in environ
+    assert b"SECRET_KEY" not in environ

@@ -137,6 +137,7 @@ class LogEntryAdmin(ReadOnlyAdmin):
     ordering = ["-timestamp"]
     sortable_by: list[str] = []
     paginator = LargeTable
+    list_disable_select_all = True
     list_fullwidth = True
 
     @display(description="When")

@@ -53,7 +53,7 @@ def host_context(host: Host, user: AbstractUser) -> dict[str, Any]:
 
 def findings_of(host: Host) -> dict[str, Any]:
     unresolved = Finding.objects.filter(host=host, status__in=Finding.UNRESOLVED)
-    totals = unresolved.order_by().aggregate(risk=risk(), count=Count("pk"))
+    totals = unresolved.order_by().aggregate(risk=risk(), count=Count("*"))
     listed = unresolved.order_by("-level_rank", "-last_seen_at", "id").defer("evidence", "identity", "explanation")
     return {"risk": totals["risk"] or 0, "finding_count": totals["count"], "findings": listed[:LISTED_FINDINGS]}
 
@@ -71,7 +71,7 @@ def scans_of(host: Host) -> dict[str, Any]:
 def records_of(host: Host) -> list[dict[str, Any]]:
     """Current records by subject, the first few of each."""
     current = Record.objects.filter(host=host, is_current=True).order_by()
-    counts = dict(current.values_list("subject").annotate(Count("pk")))
+    counts = dict(current.values_list("subject").annotate(rows=Count("*")))
     numbered = current.annotate(place=Window(RowNumber(), partition_by=F("subject"), order_by="id"))
     listed = numbered.filter(place__lte=LISTED_RECORDS).order_by("subject", "id").defer("data")
     return [

@@ -57,7 +57,9 @@ class LevelFilter(DropdownFilter):
         return list(reversed(Severity.choices))
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Finding]) -> QuerySet[Finding]:
-        return queryset.filter(level=self.value()) if self.value() else queryset
+        """By rank, which is what the index of the list begins with."""
+        ranks = [rank for rank, level in enumerate(Severity.values) if level == self.value()]
+        return queryset.filter(level_rank__in=ranks) if self.value() else queryset
 
 
 class SubjectFilter(DropdownFilter):
@@ -107,6 +109,7 @@ class FindingAdmin(ReadOnlyAdmin):
     ordering = ["-level_rank", "-last_seen_at", "id"]
     sortable_by: list[str] = []
     paginator = LargeTable
+    list_disable_select_all = True
     list_fullwidth = True
     actions = ["acknowledge_selected", "close_selected", "mark_selected"]
 
@@ -257,6 +260,7 @@ class RecordAdmin(ReadOnlyAdmin):
     ordering = ["-id"]
     sortable_by: list[str] = []
     paginator = LargeTable
+    list_disable_select_all = True
     list_fullwidth = True
 
     @display(description="Identity")

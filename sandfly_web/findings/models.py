@@ -73,6 +73,14 @@ class Finding(models.Model):
             # A host's or a rule's findings.
             models.Index(fields=["host", "-level_rank"], name="finding_host"),
             models.Index(fields=["rule_name", "-last_seen_at"], name="finding_rule"),
+            # Start page: the newest, and how many are new on each day.
+            models.Index(fields=["-first_seen_at", "level_rank"], name="finding_newest"),
+            # Start page, host list: the risk of each host.
+            models.Index(
+                fields=["host", "level_rank"],
+                name="finding_host_risk",
+                condition=models.Q(status__in=["open", "acknowledged"]),
+            ),
             # What somebody has to do; few findings are assigned.
             models.Index(fields=["assignee"], name="finding_assignee", condition=models.Q(assignee__isnull=False)),
         ]

@@ -68,6 +68,7 @@ class ScanAdmin(ReadOnlyAdmin):
     ordering = ["-created_at", "id"]
     sortable_by: list[str] = []
     paginator = LargeTable
+    list_disable_select_all = True
     list_fullwidth = True
     list_after_template = "console/parts/live_list.html"
     commands = {"cancel": ("scans.change_scan", cancel)}

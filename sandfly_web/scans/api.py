@@ -170,7 +170,7 @@ class BatchSerializer(serializers.Serializer[Any]):
 
 
 class ScanFilters(django_filters.FilterSet):
-    status = django_filters.MultipleChoiceFilter(choices=Scan.Status.choices)
+    status = django_filters.MultipleChoiceFilter(choices=Scan.Status.choices, distinct=False)
     created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
 

@@ -22,7 +22,7 @@ const (
 func Lower(nice int, memoryBytes int64) []string {
 	runtime.GOMAXPROCS(1)
 	debug.SetMemoryLimit(memoryBytes * 3 / 4) // the rest is the program itself and what the bound is meant to leave free
-	debug.SetGCPercent(50)
+	debug.SetGCPercent(200)
 
 	var problems []string
 	note := func(what string, err error) {

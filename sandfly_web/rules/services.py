@@ -93,7 +93,7 @@ def _fill(row: Rule, rule: CompiledRule, origin: str = Rule.Origin.CATALOG) -> R
 
 
 def is_enabled_by_default(status: str) -> bool:
-    """Only rules that can be trusted run unasked. Policy and incident rules wait for a request of their type besides."""
+    """Only rules that can be trusted run unasked; policy and incident rules also wait for a request of their type."""
     return status == RuleStatus.STABLE
 
 

@@ -21,6 +21,7 @@ from sandfly_web.rules.models import Rule
 from sandfly_web.rules.plan import build_plan
 from sandfly_web.rules.services import select_rules, stored_rules
 from sandfly_web.scans.models import Plan, Scan, Schedule, ScheduledHost
+from sandfly_web.scans.nudge import nudge_dispatch
 from scanners.contract import Limits, cancel_key
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def request_scans(
     priority: int = Scan.Priority.NORMAL,
     batch: uuid.UUID | None = None,
 ) -> Batch:
-    """Queue a scan of each host; the next dispatch sends them. All share one plan.
+    """Queue a scan of each host and ask for a dispatch. All share one plan.
 
     Inactive hosts are scanned too when they are asked for by hand. Raises ValidationError without hosts or rules.
     """
@@ -86,6 +87,7 @@ def request_scans(
         )
         for host in unique
     ]
+    nudge_dispatch()
     return Batch(batch_id, Scan.objects.bulk_create(scans, batch_size=INSERT_ROWS))
 
 
@@ -169,4 +171,5 @@ def run_schedule_now(schedule: Schedule, now: datetime, rng: random.Random) -> i
     if not schedule.is_enabled:
         raise ValidationError("this schedule is switched off")
     sync_schedule(schedule, now, rng)
+    nudge_dispatch()
     return ScheduledHost.objects.filter(schedule=schedule).update(next_due_at=now)

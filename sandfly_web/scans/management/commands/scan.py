@@ -1,4 +1,7 @@
-"""`manage.py scan`: visit hosts from this process, without server, database or broker."""
+"""`manage.py scan`: visit hosts from this process, without server, database or broker.
+
+The one place where the web side runs a visit itself (`scanners.visit`): there is no worker to send it to.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-# The one place where the web side runs a visit itself (DESIGN 3): there is no worker to send it to.
-from scanners.visit import run_visit
-
 from sandfly_web.scans.oneshot.identity import IdentityError
 from sandfly_web.scans.oneshot.results import LEVELS
 from sandfly_web.scans.oneshot.runner import PRIORITY_LIMITS
 from sandfly_web.scans.oneshot.session import FORMATS, SessionError, run_session
 from sandfly_web.scans.oneshot.targets import TargetError
 from scanners.contract import Become
+from scanners.visit import run_visit
 
 TYPES = ("detection", "policy", "recon", "incident")
 EPILOG = """\

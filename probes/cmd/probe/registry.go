@@ -6,13 +6,16 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/files"
+	"sandfly/probes/internal/collect/kernel"
+	"sandfly/probes/internal/collect/logs"
+	"sandfly/probes/internal/collect/persistence"
 	"sandfly/probes/internal/collect/system"
 )
 
 // collectors are all of this probe. The file walk comes last: it takes longest, and what is cut off by a limit should
 // be its end and not the processes.
 func collectors() []collect.Collector {
-	return slices.Concat(system.Collectors(), files.Collectors())
+	return slices.Concat(system.Collectors(), kernel.Collectors(), persistence.Collectors(), logs.Collectors(), files.Collectors())
 }
 
 // subjects are those of all collectors, by name.

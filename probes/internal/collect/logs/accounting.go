@@ -10,7 +10,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
-	"sandfly/probes/internal/collect/logs/sqlite"
+	"sandfly/probes/internal/sqlite"
 	"sandfly/probes/internal/collect/logs/utmp"
 )
 

@@ -10,8 +10,8 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
-	"sandfly/probes/internal/sqlite"
 	"sandfly/probes/internal/collect/logs/utmp"
+	"sandfly/probes/internal/sqlite"
 )
 
 const maxLogEntries = 20_000 // in one directory

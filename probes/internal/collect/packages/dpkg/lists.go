@@ -1,0 +1,160 @@
+package dpkg
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	"sandfly/probes/internal/collect/packages/db"
+)
+
+// List calls use with every path of a .list file, until use returns an error, which it gives back. A directory of
+// which something else is listed is left out; one without content cannot be told from a file here.
+func List(text string, use func(name string) error) error {
+	held := ""
+	for line := range strings.SplitSeq(text, "\n") {
+		if !strings.HasPrefix(line, "/") {
+			continue
+		}
+		name := path.Clean(line)
+		if name == "/" {
+			continue
+		}
+		if held != "" && !strings.HasPrefix(name, held+"/") {
+			if err := use(held); err != nil {
+				return err
+			}
+		}
+		held = name
+	}
+	if held == "" {
+		return nil
+	}
+	return use(held)
+}
+
+// Sums reads a .md5sums file as path → MD5; lines of another form are passed over. A backslash in front of the digest
+// tells that backslashes and newlines in the path are escaped, see md5sum(1).
+func Sums(text string) map[string]string {
+	out := make(map[string]string, strings.Count(text, "\n"))
+	for line := range strings.SplitSeq(text, "\n") {
+		line, escaped := strings.CutPrefix(line, `\`)
+		sum, name, ok := strings.Cut(line, " ")
+		if !ok || !isMD5(sum) {
+			continue
+		}
+		name = strings.TrimLeft(name, " *")
+		if escaped {
+			name = strings.NewReplacer(`\\`, `\`, `\n`, "\n").Replace(name)
+		}
+		if name != "" {
+			out[path.Join("/", name)] = sum
+		}
+	}
+	return out
+}
+
+// Diversion says that files at From were moved to To, but for those of one package, see dpkg-divert(1).
+type Diversion struct {
+	To      string
+	Package string // whose file stays at From; ":" when the administrator's does
+}
+
+// Diversions reads the file diversions: three lines each, by the path that is diverted.
+func Diversions(text string) map[string]Diversion {
+	out := map[string]Diversion{}
+	lines := strings.Split(text, "\n")
+	for ; len(lines) >= 3; lines = lines[3:] {
+		if strings.HasPrefix(lines[0], "/") && strings.HasPrefix(lines[1], "/") {
+			out[path.Clean(lines[0])] = Diversion{path.Clean(lines[1]), lines[2]}
+		}
+	}
+	return out
+}
+
+// Override is what the administrator, or a package's script, said about owner and mode of a path.
+type Override struct {
+	User, Group string
+	Mode        int64
+}
+
+// Overrides reads the file statoverride: user, group, mode and path a line. Names that begin with # are numbers.
+func Overrides(text string) map[string]Override {
+	out := map[string]Override{}
+	for line := range strings.SplitSeq(text, "\n") {
+		parts := strings.SplitN(line, " ", 4)
+		if len(parts) < 4 || !strings.HasPrefix(parts[3], "/") {
+			continue
+		}
+		mode, err := strconv.ParseUint(parts[2], 8, 16)
+		if err != nil {
+			continue
+		}
+		out[path.Clean(parts[3])] = Override{
+			strings.TrimPrefix(parts[0], "#"), strings.TrimPrefix(parts[1], "#"), int64(mode) & 0o7777,
+		}
+	}
+	return out
+}
+
+// Place applies a diversion and an override to a path of a package's list.
+type Place struct {
+	Diverted  map[string]Diversion
+	Overrides map[string]Override
+}
+
+// File gives what is known of one listed path. The path is where the file lies after diversions; diverted tells that
+// this is not where the package wanted it.
+func (p *Place) File(e *Entry, listed string, sums map[string]string) (f db.File, diverted bool) {
+	f = db.File{Path: listed, Size: db.Unknown, Mode: db.Unknown}
+	if d, ok := p.Diverted[listed]; ok && d.Package != e.Name {
+		f.Path, diverted = d.To, true
+	}
+	sum, isConf := e.Conffiles[listed]
+	if isConf {
+		f.Config = true
+	} else {
+		sum = sums[listed]
+	}
+	if sum != "" {
+		f.Digest, f.Algorithm, f.Type = sum, "md5", db.Regular
+	}
+	// An override is for the name at which the file lies (dpkg-statoverride(1)).
+	if o, ok := p.Overrides[f.Path]; ok {
+		f.User, f.Group, f.Mode = o.User, o.Group, o.Mode
+	}
+	f.Docs = IsDocumentation(listed)
+	return f, diverted
+}
+
+// documentation are places that images of containers and small systems leave out (path-exclude of dpkg.cfg(5)).
+var documentation = []string{
+	"/usr/share/doc/", "/usr/share/man/", "/usr/share/info/", "/usr/share/locale/", "/usr/share/help/",
+	"/usr/share/gnome/help/", "/usr/share/omf/", "/usr/share/lintian/", "/usr/share/linda/", "/usr/share/groff/",
+	"/usr/share/i18n/", "/usr/share/bug/", "/usr/share/reportbug/", "/usr/share/icons/", "/usr/share/doc-base/",
+}
+
+// IsDocumentation tells a path that a system may be installed without.
+func IsDocumentation(name string) bool {
+	for _, dir := range documentation {
+		if strings.HasPrefix(name, dir) {
+			return true
+		}
+	}
+	return false
+}
+
+// scripts are the maintainer scripts that dpkg runs, see deb-postinst(5) and its like.
+var scripts = map[string]bool{"preinst": true, "postinst": true, "prerm": true, "postrm": true, "config": true}
+
+// InfoName divides a name in the directory info: package (with its architecture, as in libc6:amd64), and what of it.
+func InfoName(name string) (pkg, kind string) {
+	i := strings.LastIndexByte(name, '.')
+	if i <= 0 {
+		return "", ""
+	}
+	return name[:i], name[i+1:]
+}
+
+// IsScript tells the kind of a maintainer script.
+func IsScript(kind string) bool { return scripts[kind] }

@@ -20,7 +20,7 @@ import (
 
 // Collectors are the collectors of this package.
 func Collectors() []collect.Collector {
-	return []collect.Collector{loginCollector()}
+	return []collect.Collector{loginCollector(), lineCollector()}
 }
 
 // visit is what the records of one run share; parts that cost something are read on first use.

@@ -1,0 +1,3 @@
+package logs
+
+func (r *lineReader) journal(s logSource) error { return nil }

@@ -110,6 +110,8 @@ class SshProcess(RemoteProcess):
             sent: int = self._channel.send(piece)
         except TimeoutError:
             raise
+        except EOFError:
+            raise ConnectError("connection_lost", f"the connection to {self._peer} broke") from None
         except OSError as error:
             self._raise_if_lost()
             raise BrokenPipeError from error

@@ -23,10 +23,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+try:
+    import lzma
+
+    HAS_LZMA = True
+except ImportError:  # a Python that was built without liblzma: hosts then get gzip
+    HAS_LZMA = False
+
 VERSION = "0.1.0"
 
 SOURCE: Path = Path(__file__).resolve().parent
 BUILD_TIMEOUT_S = 900
+XZ_DICTIONARY_BYTES = 8 << 20
+# What one upload may take, packed with xz; a visit is mostly this.
+WIRE_BYTES = 2_000_000
 
 GO_SETTINGS = {
     "CGO_ENABLED": "0",
@@ -85,14 +95,19 @@ class BuildError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A built probe; `size` is in bytes, `gz_path` the same program compressed for the wire."""
+    """A built probe and the same program packed for the wire; sizes are in bytes.
+
+    `xz_path` is None, and `xz_size` 0, where the Python that built it has no lzma module.
+    """
 
     arch: str
     path: Path
     gz_path: Path
+    xz_path: Path | None
     sha256: str
     size: int
     gz_size: int
+    xz_size: int
     version: str
 
     def __fspath__(self) -> str:
@@ -107,6 +122,7 @@ class Entry:
     sha256: str
     size: int
     gz_size: int
+    xz_size: int
     source: str
 
 
@@ -187,13 +203,17 @@ def find_current(arch: str, directory: Path) -> Build | None:
     entry = manifest.builds.get(arch)
     if entry is None:
         return None
-    path = directory / entry.file
-    gz_path = directory / f"{entry.file}.gz"
     if find_go() is not None and entry.source != source_digest():
         return None
+    path, gz_path, xz_path = (directory / f"{entry.file}{ending}" for ending in ("", ".gz", ".xz"))
+    sizes = {path: entry.size, gz_path: entry.gz_size} | ({xz_path: entry.xz_size} if entry.xz_size else {})
     with contextlib.suppress(OSError):
-        if path.stat().st_size == entry.size and gz_path.stat().st_size == entry.gz_size:
-            return Build(arch, path, gz_path, entry.sha256, entry.size, entry.gz_size, manifest.version)
+        if all(file.stat().st_size == size for file, size in sizes.items()):
+            return Build(
+                arch=arch, path=path, gz_path=gz_path, xz_path=xz_path if entry.xz_size else None,
+                sha256=entry.sha256, size=entry.size, gz_size=entry.gz_size, xz_size=entry.xz_size,
+                version=manifest.version,
+            )  # fmt: skip
     return None
 
 
@@ -212,12 +232,23 @@ def _compile(arch: str, directory: Path) -> Entry:
         made = Path(scratch) / name
         run_go(_command(arch, made), ARCHES[arch])
         program = made.read_bytes()
-        packed = gzip.compress(program, compresslevel=9, mtime=0)
-        (Path(scratch) / f"{name}.gz").write_bytes(packed)
-        (Path(scratch) / f"{name}.gz").replace(directory / f"{name}.gz")
+        packed = {".gz": gzip.compress(program, compresslevel=9, mtime=0), ".xz": _pack_xz(program)}
+        for ending, data in packed.items():
+            (Path(scratch) / f"{name}{ending}").write_bytes(data)
+            (Path(scratch) / f"{name}{ending}").replace(directory / f"{name}{ending}")
         made.replace(directory / name)
-    digest = hashlib.sha256(program).hexdigest()
-    return Entry(file=name, sha256=digest, size=len(program), gz_size=len(packed), source=source_digest())
+    return Entry(
+        file=name, sha256=hashlib.sha256(program).hexdigest(), size=len(program),
+        gz_size=len(packed[".gz"]), xz_size=len(packed[".xz"]), source=source_digest(),
+    )  # fmt: skip
+
+
+def _pack_xz(program: bytes) -> bytes:
+    """What every unxz reads, that of BusyBox too: LZMA2 alone, CRC32, and 8 MiB to remember; b"" without lzma."""
+    if not HAS_LZMA:
+        return b""
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": XZ_DICTIONARY_BYTES, "lc": 4}]
+    return lzma.compress(program, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=filters)
 
 
 def _command(arch: str, output: Path) -> list[str]:

@@ -71,5 +71,6 @@ def _list() -> list[str]:
 
 
 def _show(made: Build) -> None:
-    sys.stdout.write(f"{made.arch:<9} {made.size:>10,} bytes {made.gz_size:>10,} packed  {made.sha256}\n")
+    sizes = f"{made.size:>10,} bytes {made.gz_size:>10,} gzip {made.xz_size:>10,} xz"
+    sys.stdout.write(f"{made.arch:<9} {sizes}  {made.sha256}\n")
     sys.stdout.flush()

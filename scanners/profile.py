@@ -55,7 +55,8 @@ for d in "$XDG_RUNTIME_DIR" /dev/shm /tmp /var/tmp "$HOME"; do
 case $d in /*) [ -d "$d" ] && [ -w "$d" ] && [ -x "$d" ] && set -- "$@" "$d" && p dir "$d";; esac; done
 [ -r /proc/mounts ] && while read -r a m t q b; do for d in "$@"; do
 case "$d/" in "${m%/}"/*) p mount "$m $q"; break;; esac; done; done </proc/mounts
-for t in sudo su doas gzip sha256sum busybox openssl find base64; do has $t && p tool $t; done
+for t in sudo su doas xz unxz gzip sha256sum busybox openssl find base64; do has $t && p tool $t; done
+has xz || has unxz || { has busybox && busybox unxz --help >/dev/null 2>&1 && p tool busybox-unxz; }
 echo "MARK-end"
 """
 
@@ -76,8 +77,14 @@ class HostTools:
     names: frozenset[str] = frozenset()
 
     @property
-    def unpack(self) -> str:
-        """Command that turns gzip on stdin into bytes on stdout, "" when there is none."""
+    def unxz(self) -> str:
+        """Command that turns xz on stdin into bytes on stdout, "" when there is none."""
+        commands = {"xz": "xz -dc", "unxz": "unxz -c", "busybox-unxz": "busybox unxz -c"}
+        return next((command for name, command in commands.items() if name in self.names), "")
+
+    @property
+    def gunzip(self) -> str:
+        """The same for gzip."""
         return "gzip -dc" if "gzip" in self.names else ""
 
     @property

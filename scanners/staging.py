@@ -27,7 +27,8 @@ OWN_DIRECTORY = re.compile(r"/\.sf-[0-9a-f]{16}$")
 
 # The trial file has no interpreter line: the kernel refuses it on a noexec mount before the shell runs it by itself.
 # BusyBox's `[ -x` says yes to root on a noexec mount, so only trying tells. When the line is cut in the middle, `cat`
-# sees an ordinary end: the size tells, and with the broken pipe ignored there is still time to remove what came.
+# sees an ordinary end: the size tells (of xz the status: its last bytes come behind the program's), and with the
+# broken pipe ignored there is still time to remove what came.
 STAGE = """
 umask 077; trap "" PIPE; m=$1; n=$2; f=$3; z=$4; h=$5; u=$6; s=$7; shift 7; echo "$m-begin"; w=;
 if command -v find >/dev/null 2>&1; then for d in "$@"; do
@@ -36,7 +37,7 @@ while read -r o; do echo "stale=$o"; done; done; fi;
 for d in "$@"; do mkdir "$d/$n" 2>/dev/null || { echo "refused=$d"; continue; };
 if echo "exit 0" 2>/dev/null >"$d/$n/$f" && chmod 700 "$d/$n/$f" && "$d/$n/$f" 2>/dev/null;
 then w=$d/$n; break; fi; rm -rf "$d/$n"; echo "refused=$d"; done;
-if [ -n "$w" ]; then $z >"$w/$f"; g=$(wc -c <"$w/$f"); if [ "$g" -eq "$s" ]; then
+if [ -n "$w" ]; then if $z >"$w/$f" && g=$(wc -c <"$w/$f") && [ "$g" -eq "$s" ]; then
 if [ -n "$h" ]; then echo "digest=$($h <"$w/$f")"; fi; else rm -rf "$w"; echo "short=$g"; fi; fi;
 echo "dir=$w"; echo "$m-end"
 """
@@ -54,6 +55,8 @@ class Build(Protocol):
     def path(self) -> Path: ...
     @property
     def gz_path(self) -> Path: ...
+    @property
+    def xz_path(self) -> Path | None: ...
     @property
     def sha256(self) -> str: ...
     @property
@@ -92,8 +95,7 @@ def run_stage(
     mark = secrets.token_hex(8)
     parents = [place.rpartition("/")[0] for place in places]
     name = places[0].rpartition("/")[2]
-    source = build.gz_path if tools.unpack else build.path
-    unpack = tools.unpack or "cat"
+    source, unpack = choose_packing(build, tools)
     argv = script_argv(STAGE, mark, name, FILE_NAME, unpack, tools.digest, str(uid), str(build.size), *parents)
     done = connection.run(argv, stdin=_pieces(source), timeout_s=timeout_s, max_bytes=MAX_ANSWER_BYTES)
     answers = _answers(done, mark)
@@ -101,6 +103,13 @@ def run_stage(
     staged = Staged(directory, f"{directory}/{FILE_NAME}", tuple(answers.get("stale", ())))
     _verify(connection, build, staged, answers, timeout_s)
     return staged
+
+
+def choose_packing(build: Build, tools: HostTools) -> tuple[Path, str]:
+    """The smallest form of the probe that the host can unpack, and the command that does."""
+    if build.xz_path is not None and tools.unxz:
+        return build.xz_path, tools.unxz
+    return (build.gz_path, tools.gunzip) if tools.gunzip else (build.path, "cat")
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import lzma
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,8 @@ Edit = Callable[[dict[str, Any]], None]
 @pytest.fixture
 def made(probe: builder.Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with the probe of this machine, in which nothing may be built any more."""
-    for path in (probe.path, probe.gz_path, probe.path.parent / "manifest.json"):
+    assert probe.xz_path
+    for path in (probe.path, probe.gz_path, probe.xz_path, probe.path.parent / "manifest.json"):
         shutil.copy(path, tmp_path)
     monkeypatch.setattr(builder, "_compile", lambda arch, directory: pytest.fail(f"built {arch} in {directory}"))
     return tmp_path
@@ -50,14 +52,19 @@ def test_two_builds_in_different_places_are_the_same_bit_for_bit(
 
     assert second.sha256 == probe.sha256
     assert second.gz_path.read_bytes() == probe.gz_path.read_bytes()
+    assert second.xz_path and probe.xz_path
+    assert second.xz_path.read_bytes() == probe.xz_path.read_bytes()
 
 
 def test_the_manifest_describes_the_files(probe: builder.Build) -> None:
     program = probe.path.read_bytes()
 
     assert probe.sha256 == hashlib.sha256(program).hexdigest()
+    assert probe.xz_path
     assert (probe.size, probe.gz_size) == (len(program), probe.gz_path.stat().st_size)
+    assert probe.xz_size == probe.xz_path.stat().st_size
     assert gzip.decompress(probe.gz_path.read_bytes()) == program
+    assert lzma.decompress(probe.xz_path.read_bytes()) == program
     assert builder.load_manifest(probe.path.parent).builds[probe.arch].sha256 == probe.sha256
 
 
@@ -68,15 +75,38 @@ def test_the_program_is_static_and_knows_nothing_of_where_it_was_made(probe: bui
     assert str(builder.SOURCE).encode() not in program
 
 
-def test_the_upload_is_at_most_two_megabytes(probe: builder.Build) -> None:
-    assert probe.gz_size <= 2 << 20
+@pytest.mark.parametrize("arch", builder.ARCHES)
+def test_an_upload_is_at_most_two_megabytes(arch: str) -> None:
+    assert 0 < builder.ensure(arch).xz_size <= builder.WIRE_BYTES
+
+
+def test_unxz_of_busybox_unpacks_it_in_ten_megabytes(probe: builder.Build) -> None:
+    assert probe.xz_path
+    script = "ulimit -v 10240; exec busybox unxz -c"
+
+    with probe.xz_path.open("rb") as packed:
+        unpacked = subprocess.run(["/bin/sh", "-c", script], stdin=packed, capture_output=True, check=True).stdout
+
+    assert hashlib.sha256(unpacked).hexdigest() == probe.sha256
+
+
+def test_a_python_without_lzma_builds_without_xz(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builder, "HAS_LZMA", False)
+
+    assert builder._pack_xz(b"program") == b""
+
+
+def test_a_build_without_xz_is_current_and_has_none(made: Path, probe: builder.Build) -> None:
+    edit_manifest(made, lambda manifest: manifest["builds"][probe.arch].update(xz_size=0))
+
+    assert builder.ensure(probe.arch, made).xz_path is None
 
 
 def test_a_current_build_is_not_made_again(made: Path, probe: builder.Build) -> None:
     assert builder.ensure(probe.arch, made).sha256 == probe.sha256
 
 
-@pytest.mark.parametrize("name", ["probe-{}", "probe-{}.gz", "manifest.json"])
+@pytest.mark.parametrize("name", ["probe-{}", "probe-{}.gz", "probe-{}.xz", "manifest.json"])
 def test_a_build_with_a_missing_file_is_made_again(made: Path, probe: builder.Build, name: str) -> None:
     (made / name.format(probe.arch)).unlink()
 

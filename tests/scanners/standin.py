@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import lzma
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +39,7 @@ class ScriptBuild:
 
     path: Path
     gz_path: Path
+    xz_path: Path
     sha256: str
     size: int
 
@@ -45,10 +47,11 @@ class ScriptBuild:
 def script_build(directory: Path, body: str = WHOLE, *, padding: int = 0, tail: bytes = b"") -> ScriptBuild:
     """A probe that runs `body`; `padding` bytes of comment, or a `tail` behind its end, make it bigger."""
     data = f"#!/bin/sh\n{body}exit 0\n#{'x' * padding}\n".encode() + tail
-    path, gz_path = directory / "probe", directory / "probe.gz"
+    path, gz_path, xz_path = directory / "probe", directory / "probe.gz", directory / "probe.xz"
     path.write_bytes(data)
     gz_path.write_bytes(gzip.compress(data, 1))
-    return ScriptBuild(path, gz_path, hashlib.sha256(data).hexdigest(), len(data))
+    xz_path.write_bytes(lzma.compress(data, preset=0))
+    return ScriptBuild(path, gz_path, xz_path, hashlib.sha256(data).hexdigest(), len(data))
 
 
 def make_job(host: HostEndpoint, *, limits: Limits | None = None, **changes: Any) -> ScanJob:

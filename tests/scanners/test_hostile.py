@@ -24,6 +24,7 @@ from tests.scanners.standin import FOOTER, HEADER, LINGER, PLAN, READ_PLAN, READ
 pytestmark = pytest.mark.integration
 
 START = UNLINK + READY + READ_PLAN
+NO_XZ = "rm /usr/bin/xz /usr/bin/unxz"
 QUICK = Limits(connect_timeout_s=1, probe_deadline_s=1, visit_deadline_s=4)
 
 
@@ -159,7 +160,7 @@ def test_probe_that_was_staged_but_not_started_is_removed_over_a_new_connection(
     assert host.wait_clean() == []
 
 
-@pytest.mark.parametrize("preparation", ["true", "rm /bin/gzip"])
+@pytest.mark.parametrize("preparation", ["true", NO_XZ, f"{NO_XZ} /bin/gzip"], ids=["xz", "gzip", "plain"])
 def test_connection_cut_during_the_upload_leaves_nothing(host: Host, tmp_path: Path, preparation: str) -> None:
     # 40 MB that do not compress take long enough to be cut.
     build = script_build(tmp_path, START, tail=os.urandom(40_000_000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -105,18 +106,29 @@ def test_relative_directory_is_never_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "digest", "unpack"),
+    ("names", "digest", "unxz", "gunzip"),
     [
-        (["sha256sum", "openssl", "gzip"], "sha256sum", "gzip -dc"),
-        (["busybox", "openssl"], "busybox sha256sum", ""),
-        (["openssl"], "openssl dgst -sha256 -r", ""),
-        ([], "", ""),
+        (["sha256sum", "openssl", "xz", "unxz", "gzip"], "sha256sum", "xz -dc", "gzip -dc"),
+        (["busybox", "openssl", "unxz"], "busybox sha256sum", "unxz -c", ""),
+        (["openssl", "busybox-unxz"], "openssl dgst -sha256 -r", "busybox unxz -c", ""),
+        ([], "", "", ""),
     ],
 )
-def test_tools_for_staging(names: list[str], digest: str, unpack: str) -> None:
+def test_tools_for_staging(names: list[str], digest: str, unxz: str, gunzip: str) -> None:
     found = tools(*(f"tool={name}" for name in names))
 
-    assert (found.digest, found.unpack) == (digest, unpack)
+    assert (found.digest, found.unxz, found.gunzip) == (digest, unxz, gunzip)
+
+
+@pytest.mark.parametrize(("status", "unxz"), [(0, "busybox unxz -c"), (127, "")])
+def test_unxz_of_busybox_counts_only_where_it_was_built_in(tmp_path: Path, status: int, unxz: str) -> None:
+    (tmp_path / "busybox").write_text(f"#!/bin/sh\nexit {status}\n")
+    (tmp_path / "busybox").chmod(0o755)
+    text = SCRIPT.replace("MARK", "m").replace("PATH=$PATH", f"PATH={tmp_path}; X=$PATH")
+
+    done = subprocess.run(["/bin/sh"], input=text.encode(), capture_output=True, check=True)
+
+    assert parse_profile(done.stdout.decode("utf-8", "backslashreplace"), "m")[1].unxz == unxz
 
 
 @pytest.mark.parametrize(

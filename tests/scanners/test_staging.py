@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,19 @@ from scanners.connection import Chunk
 from scanners.errors import CleanupError, ProbeError, ScanError
 from scanners.local import open_local
 from scanners.profile import HostTools
-from scanners.staging import REMOVE, STAGE, new_name, run_removal, run_stage, script_argv
+from scanners.staging import REMOVE, STAGE, choose_packing, new_name, run_removal, run_stage, script_argv
 from tests.scanners.fakes import FakeConnection, FakeProcess
 from tests.scanners.standin import script_build
 
-ALL_TOOLS = HostTools(names=frozenset({"gzip", "sha256sum", "find"}))
+ALL_TOOLS = HostTools(names=frozenset({"xz", "gzip", "sha256sum", "find"}))
 NO_TOOLS = HostTools()
+PACKINGS = {
+    "xz": ALL_TOOLS,
+    "unxz": HostTools(names=frozenset({"unxz"})),
+    "busybox": HostTools(names=frozenset({"busybox-unxz"})),
+    "gzip": HostTools(names=frozenset({"gzip"})),
+    "no-tools": NO_TOOLS,
+}
 
 
 @pytest.fixture
@@ -53,7 +61,7 @@ def code_of(connection: FakeConnection, build: Any, tools: HostTools = ALL_TOOLS
     return raised.value.code
 
 
-@pytest.mark.parametrize("tools", [ALL_TOOLS, NO_TOOLS], ids=["all-tools", "no-tools"])
+@pytest.mark.parametrize("tools", PACKINGS.values(), ids=PACKINGS)
 def test_probe_is_staged_closed_to_others_and_removed(tmp_path: Path, build: Any, tools: HostTools) -> None:
     connection = open_local()
 
@@ -64,6 +72,17 @@ def test_probe_is_staged_closed_to_others_and_removed(tmp_path: Path, build: Any
     assert (Path(staged.directory).stat().st_mode & 0o777, Path(staged.path).stat().st_mode & 0o777) == (0o700, 0o700)
     assert run_removal(connection, [staged.directory], 10).found == (staged.directory,)
     assert not Path(staged.directory).exists()
+
+
+@pytest.mark.parametrize(
+    ("tools", "form"), [("xz", "xz_path"), ("busybox", "xz_path"), ("gzip", "gz_path"), ("no-tools", "path")]
+)
+def test_smallest_form_that_the_host_unpacks_is_sent(build: Any, tools: str, form: str) -> None:
+    assert choose_packing(build, PACKINGS[tools])[0] == getattr(build, form)
+
+
+def test_without_an_xz_build_gzip_is_sent(build: Any) -> None:
+    assert choose_packing(replace(build, xz_path=None), ALL_TOOLS) == (build.gz_path, "gzip -dc")
 
 
 def test_directory_that_cannot_be_written_is_passed_over(tmp_path: Path, build: Any) -> None:
@@ -86,15 +105,14 @@ def test_existing_directory_is_never_used(tmp_path: Path, build: Any) -> None:
     assert raised.value.code == "no_exec_dir"
 
 
-@pytest.mark.parametrize("tools", [ALL_TOOLS, NO_TOOLS], ids=["all-tools", "no-tools"])
+@pytest.mark.parametrize("tools", PACKINGS.values(), ids=PACKINGS)
 def test_upload_that_is_cut_removes_itself_although_nobody_listens(
     tmp_path: Path, build: Any, tools: HostTools
 ) -> None:
     where = places(tmp_path)
-    argv = script_argv(
-        STAGE, "m", where[0].rpartition("/")[2], "sf", tools.unpack or "cat", "", "0", str(build.size), str(tmp_path)
-    )
-    half = (build.gz_path if tools.unpack else build.path).read_bytes()[:-20]
+    source, unpack = choose_packing(build, tools)
+    argv = script_argv(STAGE, "m", where[0].rpartition("/")[2], "sf", unpack, "", "0", str(build.size), str(tmp_path))
+    half = source.read_bytes()[:-20]
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdin and process.stdout and process.stderr
     process.stdin.write(half)

@@ -6,19 +6,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sandfly_web.console.evidence import readable_size
+from sandfly_web.scans.reasons import Miss, gaps
 
 if TYPE_CHECKING:
-    from sandfly_web.scans.models import Scan
+    from sandfly_web.scans.models import RuleOutcome, Scan
 
-# What each step of a visit is called, in its order; the tones repeat along the bar.
+# What each step of a visit (`scanners/visit.py`) is called, in its order; the tones repeat along the bar.
 PHASES = {
-    "connect": "Sign in",
+    "connect": "Connect",
+    "auth": "Sign in",
     "profile": "Learn what it is",
     "stage": "Upload the probe",
+    "start": "Start the probe",
     "run": "Run the rules",
-    "cleanup": "Clean up",
+    "cleanup": "Remove and check",
 }
-TONES = ("sf-low", "sf-accent", "sf-medium", "sf-good", "sf-info")
+TONES = ("sf-low", "sf-accent", "sf-medium", "sf-good", "sf-info", "sf-high", "sf-quiet")
 BAR_WIDTH = 100.0
 
 
@@ -88,16 +91,40 @@ def size(value: float | None) -> str:
     return "" if value is None else readable_size(value)
 
 
+def gaps_of(scan: Scan, outcomes: list[RuleOutcome]) -> list[dict[str, Any]]:
+    """What was not looked at and why; each gap with the rules that it concerns."""
+    titles = {str(outcome.rule_id): outcome.rule.title for outcome in outcomes}
+    misses = [
+        Miss(str(outcome.rule_id), outcome.rule.subject, outcome.state, outcome.reason, outcome.unknown)
+        for outcome in outcomes
+        if outcome.state != outcome.State.ALERT or outcome.unknown
+    ]
+    looked_at = {
+        row["subject"]: row["records"]
+        for row in scan.collectors
+        if isinstance(row, dict) and isinstance(row.get("subject"), str) and isinstance(row.get("records"), int)
+    }
+    return [
+        {"gap": found, "rules": [{"id": rule_id, "title": titles[rule_id]} for rule_id in found.rules]}
+        for found in gaps(misses, looked_at)
+    ]
+
+
 def scan_context(scan: Scan) -> dict[str, Any]:
     """Rule outcomes that are not a pass, alerts first; what is left behind, if anything."""
-    outcomes = list(scan.rule_outcomes.select_related("rule").defer("rule__source").order_by("state", "rule__name"))
+    outcomes = list(
+        scan.rule_outcomes.select_related("rule")
+        .defer("rule__source", "rule__plan_rule", "rule__description")
+        .order_by("state", "rule__name")
+    )
     leftovers = sorted(set(map(str, scan.created_paths)) - set(map(str, scan.removed_paths)))
     return {
         "thing": scan,
         "steps": steps(scan.timings_s),
+        "total": scan.timings_s["total"] if is_time(scan.timings_s.get("total")) else None,
         "cost": cost_facts(scan),
         "alerts": [outcome for outcome in outcomes if outcome.state == "alert"],
-        "not_answered": [outcome for outcome in outcomes if outcome.state != "alert"],
+        "gaps": gaps_of(scan, outcomes),
         "leftovers": leftovers,
         "collectors": [row for row in scan.collectors if isinstance(row, dict)],
         "is_unfinished": scan.status in scan.UNFINISHED,

@@ -80,10 +80,11 @@ class ScanSerializer(serializers.ModelSerializer[Scan]):
 
 class OutcomeSerializer(serializers.ModelSerializer[RuleOutcome]):
     rule_name = serializers.CharField(source="rule.name", read_only=True)
+    unknown = serializers.DictField(child=serializers.IntegerField(), read_only=True)
 
     class Meta:
         model = RuleOutcome
-        fields = ["rule", "rule_name", "state", "reason", "matched", "is_truncated"]
+        fields = ["rule", "rule_name", "state", "reason", "matched", "is_truncated", "unknown"]
 
 
 class ScanDetailSerializer(ScanSerializer):

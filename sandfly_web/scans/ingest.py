@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 # Above what the limits of a visit let through; a report with more is no work of our worker.
 MAX_MATCHES = 200_000
 MAX_PATHS = 1000
+MAX_WHYS = 16
 RETRY_BASE_S = 30
 RETRY_FACTOR = 4
 
@@ -185,14 +186,14 @@ def _alerts(rules: Mapping[str, RuleFacts], rule_id: str) -> bool:
 
 
 _OUTCOMES = """
-    INSERT INTO scans_ruleoutcome (scan_id, rule_id, state, reason, matched, is_truncated)
-    SELECT %(scan)s, rule.id, outcome.state, outcome.reason, outcome.matched, outcome.is_truncated
+    INSERT INTO scans_ruleoutcome (scan_id, rule_id, state, reason, matched, is_truncated, unknown)
+    SELECT %(scan)s, rule.id, outcome.state, outcome.reason, outcome.matched, outcome.is_truncated, outcome.unknown
     FROM jsonb_to_recordset(%(outcomes)s::jsonb)
-        AS outcome (rule_id uuid, state text, reason text, matched int, is_truncated boolean)
+        AS outcome (rule_id uuid, state text, reason text, matched int, is_truncated boolean, unknown jsonb)
     JOIN rules_rule AS rule ON rule.id = outcome.rule_id
     ON CONFLICT (scan_id, rule_id) DO UPDATE SET
         state = excluded.state, reason = excluded.reason, matched = excluded.matched,
-        is_truncated = excluded.is_truncated
+        is_truncated = excluded.is_truncated, unknown = excluded.unknown
 """
 
 
@@ -203,8 +204,9 @@ def _store_outcomes(scan: Scan, report: ScanReport, rules: Mapping[str, RuleFact
             "rule_id": status.rule_id,
             "state": str(status.state),
             "reason": clean_text(status.reason, 64),
-            "matched": max(0, min(status.matched, 2**31 - 1)),
+            "matched": _count(status.matched),
             "is_truncated": status.truncated,
+            "unknown": {clean_text(why, 64): _count(number) for why, number in list(status.unknown.items())[:MAX_WHYS]},
         }
         for status in report.rules
         if status.state != RuleState.PASS
@@ -215,6 +217,11 @@ def _store_outcomes(scan: Scan, report: ScanReport, rules: Mapping[str, RuleFact
         encoded = msgspec.json.encode(list(outcomes.values())).decode()
         with connection.cursor() as cursor:
             cursor.execute(_OUTCOMES, {"scan": scan.pk, "outcomes": encoded})
+
+
+def _count(number: int) -> int:
+    """Within what a column of the database holds."""
+    return max(0, min(number, 2**31 - 1))
 
 
 def _finish(scan: Scan, report: ScanReport, rules: Mapping[str, RuleFacts], now: datetime) -> None:

@@ -169,6 +169,7 @@ class RuleOutcome(models.Model):
     reason = models.CharField(max_length=64, blank=True)
     matched = models.PositiveIntegerField(default=0)
     is_truncated = models.BooleanField(default=False)
+    unknown = models.JSONField(default=dict, help_text="Records it could not be decided on, counted by reason.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["scan", "rule"], name="rule_outcome_unique")]

@@ -63,10 +63,10 @@ class WebMake(Make):
             last_seen_at=NOW,
         )
 
-    def outcome(self, scan: Any, rule: Any, state: str = "skipped", reason: str = "needs_root") -> Any:
+    def outcome(self, scan: Any, rule: Any, state: str = "skipped", reason: str = "needs_root", **fields: Any) -> Any:
         from sandfly_web.scans.models import RuleOutcome
 
-        return RuleOutcome.objects.create(scan=scan, rule=rule, state=state, reason=reason)
+        return RuleOutcome.objects.create(scan=scan, rule=rule, state=state, reason=reason, **fields)
 
     def person(self, role: str = "", **fields: Any) -> Any:
         """A user in the console with one role; without one a user who may do nothing."""

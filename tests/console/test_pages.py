@@ -238,3 +238,26 @@ def test_lists_renew_themselves_only_while_a_scan_is_unfinished(make: WebMake, c
     assert "data-sf-live" not in console.get(url).content.decode()
     type(scan).objects.update(status="running")
     assert "data-sf-live" in console.get(url).content.decode()
+
+
+def test_scan_page_says_how_much_was_not_looked_at_and_what_to_do(make: WebMake, console: Client) -> None:
+    scan = make.scan(status="done", collectors=[{"subject": "process", "state": "ok", "records": 118}])
+    make.outcome(scan, make.rule(title="Odd parent"), state="error", reason="denied", unknown={"denied": 1})
+
+    page = console.get(reverse("admin:scans_scan_change", args=[scan.pk])).content.decode()
+
+    assert "1 rule could not decide about 1 of 118 processes: refused even to root." in page
+    assert "Odd parent" in page
+
+
+def test_scan_page_names_the_steps_in_their_order_and_the_total_apart(make: WebMake, console: Client) -> None:
+    from sandfly_web.console.scanpage import steps
+
+    timed = {"total": 9.0, "run": 2.0, "auth": 1.0, "connect": 1.0, "cleanup": 0.5, "stage": 1.0, "start": 0.5}
+    scan = make.scan(status="done", timings_s=timed)
+
+    page = console.get(reverse("admin:scans_scan_change", args=[scan.pk])).content.decode()
+
+    labels = ["Connect", "Sign in", "Upload the probe", "Start the probe", "Run the rules", "Remove and check"]
+    assert [step.label for step in steps(timed)] == labels
+    assert "<dt>In all</dt><dd>9.00 s</dd>" in page

@@ -169,6 +169,17 @@ def test_a_report_of_a_finished_scan_is_dropped(make, ingest, status):
     assert not Finding.objects.exists()
 
 
+def test_what_a_rule_could_not_be_decided_on_is_kept_with_its_count(make, ingest):
+    scan, rule = make.scan(in_flight=True), make.rule()
+    unknown = {"denied": 3, "limit": 2**40, "odd\x00reason": -1}
+
+    ingest(
+        report(scan, rules=[RuleStatus(rule_id=str(rule.pk), state=RuleState.ERROR, reason="denied", unknown=unknown)])
+    )
+
+    assert scan.rule_outcomes.get().unknown == {"denied": 3, "limit": 2**31 - 1, "odd\\x00reason": 0}
+
+
 def test_a_report_of_an_unknown_scan_is_dropped(make, ingest):
     scan = make.scan(in_flight=True)
     answer = report(scan)

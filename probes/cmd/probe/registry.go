@@ -6,6 +6,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/files"
+	"sandfly/probes/internal/collect/hidden"
 	"sandfly/probes/internal/collect/kernel"
 	"sandfly/probes/internal/collect/logs"
 	"sandfly/probes/internal/collect/persistence"
@@ -15,7 +16,7 @@ import (
 // collectors are all of this probe. The file walk comes last: it takes longest, and what is cut off by a limit should
 // be its end and not the processes.
 func collectors() []collect.Collector {
-	return slices.Concat(system.Collectors(), kernel.Collectors(), persistence.Collectors(), logs.Collectors(), files.Collectors())
+	return slices.Concat(system.Collectors(), kernel.Collectors(), hidden.Collectors(), persistence.Collectors(), logs.Collectors(), files.Collectors())
 }
 
 // subjects are those of all collectors, by name.

@@ -10,7 +10,9 @@ import (
 
 // Collectors are the collectors of this package.
 func Collectors() []collect.Collector {
-	return []collect.Collector{ldCollector(), sudoCollector(), pamCollector()}
+	return []collect.Collector{
+		atCollector(), initCollector(), startupCollector(), sudoCollector(), pamCollector(), ldCollector(), udevCollector(),
+	}
 }
 
 // collector builds the collector of one subject.

@@ -8,21 +8,17 @@ from __future__ import annotations
 import json
 import stat
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from sandfly_web.rules.moments import read_moment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-TIME_FIELDS = frozenset(
-    {"mtime", "atime", "ctime", "btime", "start_time", "boot_time", "clock", "password_last_change", "account_expires"}
-)
-TIME_ENDINGS = ("_mtime", "_atime", "_ctime", "_btime", "_time_at")
 MODE_ENDINGS = ("mode",)
 SIZE_FIELDS = frozenset({"size", "memory_total", "memory_available", "swap_total"})
 SIZE_ENDINGS = ("_size", "_bytes")
-MAX_EPOCH_S = 253402300799  # 9999-12-31, the last that datetime knows
 LONG_TEXT_CHARS = 160
 LONG_LIST_ENTRIES = 12
 MODE_DIGITS = range(3, 6)
@@ -111,8 +107,8 @@ def present(name: str, value: Any) -> tuple[Kind, Any, str]:
 
 def present_number(name: str, value: float) -> tuple[Kind, Any, str]:
     base = name.rpartition(".")[2]
-    if (base in TIME_FIELDS or base.endswith(TIME_ENDINGS)) and 0 < value <= MAX_EPOCH_S:
-        return Kind.TIME, datetime.fromtimestamp(value, tz=UTC), str(value)
+    if moment := read_moment(name, value):
+        return Kind.TIME, moment, str(value)
     if base in SIZE_FIELDS or base.endswith(SIZE_ENDINGS):
         return Kind.SIZE, readable_size(value), f"{value:,} bytes"
     return Kind.TEXT, str(value), ""

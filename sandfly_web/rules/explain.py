@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
+from sandfly_web.rules.moments import read_moment, utc
+
 MAX_CHARS = 1000
 MAX_VALUE_CHARS = 300
 MAX_LIST = 20
@@ -27,8 +29,30 @@ def find_places(template: str) -> list[str]:
 
 
 def render(template: str, record: Mapping[str, Any]) -> str:
-    """Fill the places: lists joined, booleans as yes or no, no value as "(none)"; at most 1000 characters."""
-    return _cut(_PLACE.sub(lambda match: _shown(record.get(match.group(1))), template), MAX_CHARS)
+    """Fill the places: lists joined, booleans as yes or no, moments in UTC, a nameless user or group as its number, no
+    value as "(none)"; at most 1000 characters.
+    """
+    return _cut(_PLACE.sub(lambda match: _filled(match.group(1), record), template), MAX_CHARS)
+
+
+# A name that may be missing → the number that always is there.
+NUMBERED = {"username": "uid", "groupname": "gid"}
+
+
+def _filled(name: str, record: Mapping[str, Any]) -> str:
+    value = record.get(name)
+    if value in (None, ""):
+        return _numbered(name, record)
+    moment = read_moment(name, value)
+    return utc(moment) if moment else _shown(value)
+
+
+def _numbered(name: str, record: Mapping[str, Any]) -> str:
+    """`uid 62700` for an account that no file names."""
+    prefix, dot, base = name.rpartition(".")
+    word = NUMBERED.get(base)
+    number = record.get(f"{prefix}{dot}{word}") if word else None
+    return f"{word} {number}" if isinstance(number, int) and not isinstance(number, bool) else ABSENT
 
 
 def _shown(value: Any) -> str:

@@ -40,6 +40,42 @@ def test_absent_fields_are_none() -> None:
     assert render("{parent.name} and {parent.pid}", {"parent.name": "sh"}) == "sh and (none)"
 
 
+@pytest.mark.parametrize(
+    ("record", "shown"),
+    [
+        ({"username": "daemon", "uid": 1}, "daemon"),
+        ({"username": "", "uid": 62700}, "uid 62700"),
+        ({"uid": 0}, "uid 0"),
+        ({"uid": "0"}, "(none)"),
+        ({"uid": True}, "(none)"),
+    ],
+)
+def test_a_user_without_a_name_is_its_number(record: dict[str, Any], shown: str) -> None:
+    assert render("{username} runs", record) == f"{shown} runs"
+
+
+def test_the_number_of_another_thing_is_not_taken() -> None:
+    record = {"uid": 0, "parent.uid": 7, "gid": 5}
+
+    assert render("{parent.username}, {groupname}, {process.username}", record) == "uid 7, gid 5, (none)"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("mtime", 1764000000, "2025-11-24 16:00:00 UTC"),
+        ("parent.start_time", 1764000000.5, "2025-11-24 16:00:00 UTC"),
+        ("mtime", 0, "0"),
+        ("mtime", 10**30, str(10**30)),
+        ("mtime", "yesterday", "yesterday"),
+        ("cpu_time", 1764000000, "1764000000"),
+        ("pid", 1764000000, "1764000000"),
+    ],
+)
+def test_moments_are_written_in_utc(name: str, value: Any, shown: str) -> None:
+    assert render(f"{{{name}}}", {name: value}) == shown
+
+
 def test_long_values_leave_room_for_the_rest() -> None:
     text = render("{a} ran {b}", {"a": "x" * 5000, "b": "sh"})
 

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from sandfly_web.console.risk import risk
+from sandfly_web.findings.groups import first_groups
 from sandfly_web.findings.models import Finding
 from sandfly_web.inventory.models import Host
 from sandfly_web.rules.models import Severity
@@ -73,15 +74,15 @@ def finding_part(now: datetime) -> dict[str, Any]:
     counts = dict(unresolved.order_by().values_list("level_rank").annotate(rows=Count("*")))
     listing = reverse("admin:findings_finding_changelist")
     bars = chart(now)
-    recent = unresolved.select_related("host").defer("evidence", "identity", "explanation")
+    recent = unresolved.select_related("host")
     return {
         "severities": [
             Tile(level.value, str(level.label), counts.get(rank, 0), f"{listing}?level={level.value}")
             for rank, level in reversed(list(enumerate(Severity)))
         ],
         "unresolved_count": sum(counts.values()),
-        "worst": recent.order_by("-level_rank", "-last_seen_at", "id")[:TABLE_ROWS],
-        "newest": recent.order_by("-first_seen_at", "id")[:TABLE_ROWS],
+        "worst": first_groups(recent.order_by("-level_rank", "-last_seen_at", "id"), TABLE_ROWS),
+        "newest": first_groups(recent.order_by("-first_seen_at", "id"), TABLE_ROWS),
         "risky_hosts": risky_hosts(unresolved),
         "chart": bars,
         "chart_most": max(bar.count for bar in bars),

@@ -11,6 +11,7 @@ from django.db.models.functions import RowNumber
 from sandfly_web.console.evidence import as_text, label
 from sandfly_web.console.risk import risk
 from sandfly_web.console.scanpage import cost_facts
+from sandfly_web.findings.groups import first_groups
 from sandfly_web.findings.models import Finding, Record
 from sandfly_web.inventory.models import Host, HostKey
 from sandfly_web.scans.models import Scan
@@ -54,8 +55,9 @@ def host_context(host: Host, user: AbstractUser) -> dict[str, Any]:
 def findings_of(host: Host) -> dict[str, Any]:
     unresolved = Finding.objects.filter(host=host, status__in=Finding.UNRESOLVED)
     totals = unresolved.order_by().aggregate(risk=risk(), count=Count("*"))
-    listed = unresolved.order_by("-level_rank", "-last_seen_at", "id").defer("evidence", "identity", "explanation")
-    return {"risk": totals["risk"] or 0, "finding_count": totals["count"], "findings": listed[:LISTED_FINDINGS]}
+    ordered = unresolved.select_related("host").order_by("-level_rank", "-last_seen_at", "id")
+    groups = first_groups(ordered, LISTED_FINDINGS)
+    return {"risk": totals["risk"] or 0, "finding_count": totals["count"], "finding_groups": groups}
 
 
 def scans_of(host: Host) -> dict[str, Any]:

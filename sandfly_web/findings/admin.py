@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Q
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter, TextFilter
 from unfold.decorators import display
 
@@ -15,8 +16,9 @@ from sandfly_web.accounts.audit import record_access
 from sandfly_web.console import evidence
 from sandfly_web.console.rulefacts import parse_rule_facts
 from sandfly_web.console.site import LargeTable, ReadOnlyAdmin
-from sandfly_web.console.templatetags.sandfly import ago, badge, visible
+from sandfly_web.console.templatetags.sandfly import about, ago, badge, visible
 from sandfly_web.findings import services
+from sandfly_web.findings.groups import UNSHOWN
 from sandfly_web.findings.models import Finding, FindingEvidence, Record
 from sandfly_web.rules.models import Severity
 
@@ -93,7 +95,7 @@ class TagFilter(TextFilter):
 @admin.register(Finding)
 class FindingAdmin(ReadOnlyAdmin):
     page_template = "console/pages/finding.html"
-    list_display = ["severity", "shown_title", "host_name", "subject", "state", "first_seen", "last_seen", "count"]
+    list_display = ["severity", "shown_title", "host_name", "state", "first_seen", "last_seen", "count"]
     list_display_links = ["shown_title"]
     list_select_related = ["host"]
     list_filter = [
@@ -119,7 +121,13 @@ class FindingAdmin(ReadOnlyAdmin):
 
     @display(description="Finding")
     def shown_title(self, finding: Finding) -> SafeString:
-        return visible(finding.title)
+        """With what it is about below: the title alone is the same in every row of a rule."""
+        return format_html(
+            '{}<span class="sf-about">{} <span class="sf-mono">{}</span></span>',
+            visible(finding.title),
+            finding.subject.replace("_", " "),
+            about(finding),
+        )
 
     @display(description="Host")
     def host_name(self, finding: Finding) -> SafeString:
@@ -140,7 +148,7 @@ class FindingAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Finding]:
         queryset: QuerySet[Finding] = super().get_queryset(request)
         if request.resolver_match and request.resolver_match.url_name == "findings_finding_changelist":
-            return queryset.defer("evidence", "identity", "explanation", "tags", "truncated", "close_reason")
+            return queryset.defer(*UNSHOWN)
         return queryset.select_related("host", "rule", "assignee")
 
     def has_triage_permission(self, request: HttpRequest) -> bool:

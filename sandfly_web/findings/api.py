@@ -19,6 +19,7 @@ from sandfly_web.api.filters import SigmaTag
 from sandfly_web.api.views import ReadOnly
 from sandfly_web.findings import services
 from sandfly_web.findings.models import Finding, FindingEvent, FindingEvidence, Record
+from sandfly_web.findings.thing import thing
 from sandfly_web.rules.models import Severity
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class FindingSerializer(serializers.ModelSerializer[Finding]):
     host_name = serializers.CharField(source="host.name", read_only=True)
     assignee = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
     tags = serializers.ListField(child=serializers.CharField(), read_only=True)
+    thing = serializers.SerializerMethodField(help_text="What it is about, in one line of at most 120 characters.")
 
     class Meta:
         model = Finding
@@ -46,6 +48,7 @@ class FindingSerializer(serializers.ModelSerializer[Finding]):
             "rule_name",
             "title",
             "subject",
+            "thing",
             "level",
             "tags",
             "explanation",
@@ -61,6 +64,9 @@ class FindingSerializer(serializers.ModelSerializer[Finding]):
             "last_scan",
         ]
         read_only_fields = fields
+
+    def get_thing(self, finding: Finding) -> str:
+        return thing(finding.subject, finding.identity)
 
 
 class EventSerializer(serializers.ModelSerializer[FindingEvent]):
@@ -165,7 +171,7 @@ class FindingViewSet(ReadOnly):
     def get_queryset(self) -> QuerySet[Finding]:
         queryset: QuerySet[Finding] = super().get_queryset()
         if self.action == "list":
-            return queryset.defer("identity", "evidence", "truncated", "unknown")
+            return queryset.defer("evidence", "truncated", "unknown")
         return queryset.prefetch_related("versions", "events__actor")
 
     def get_serializer_class(self) -> type[FindingSerializer]:

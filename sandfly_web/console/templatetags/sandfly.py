@@ -12,10 +12,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.timesince import timesince
 
 from sandfly_web.console.visible import pieces
+from sandfly_web.findings.thing import thing
 
 if TYPE_CHECKING:
     from django.db.models.options import Options
     from django.utils.safestring import SafeString
+
+    from sandfly_web.findings.models import Finding
 
 register = template.Library()
 
@@ -106,6 +109,12 @@ def duration(seconds: Any) -> str:
         if amount:
             parts.append(f"{amount} {unit}")
     return " ".join(parts[:2])
+
+
+@register.filter
+def about(finding: Finding) -> str:
+    """What the finding is about, in one line without hidden characters."""
+    return thing(finding.subject, finding.identity)
 
 
 @register.filter

@@ -103,12 +103,12 @@ func unpackAll(f *content.File, ending string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(r, maxUnpacked+1))
+	data, err := io.ReadAll(io.LimitReader(r, maxHeld+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", errFile, err)
-	case len(data) > maxUnpacked:
-		return nil, fmt.Errorf("more than %d bytes: %w", maxUnpacked, collect.ErrLimit)
+	case len(data) > maxHeld:
+		return nil, fmt.Errorf("more than %d bytes: %w", maxHeld, collect.ErrLimit)
 	}
 	return data, nil
 }

@@ -203,7 +203,7 @@ func (r *lineReader) lines(s logSource, text io.Reader, offset int64, clock *lin
 		start := offset
 		offset += scan.size
 		if r.left -= scan.size; r.left < 0 {
-			return fmt.Errorf("logs of more than %d bytes: %w", maxVisitBytes, collect.ErrLimit)
+			return errVisitBytes
 		}
 		if len(scan.line) == 0 {
 			continue
@@ -224,6 +224,9 @@ func (r *lineReader) lines(s logSource, text io.Reader, offset int64, clock *lin
 		}
 	}
 }
+
+// errVisitBytes tells that logs were left out because there are too many.
+var errVisitBytes = fmt.Errorf("logs of more than %d bytes: %w", maxVisitBytes, collect.ErrLimit)
 
 func atEnd(err error) error {
 	if errors.Is(err, io.EOF) {

@@ -3,6 +3,7 @@
 package logs
 
 import (
+	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/accounts"
 	"sandfly/probes/internal/collect/content"
+	decompress "sandfly/probes/internal/collect/logs/unpack"
 )
 
 // Collectors are the collectors of this package.
@@ -74,10 +76,12 @@ func at(path string, err error) error {
 	return &fs.PathError{Op: "read", Path: path, Err: err}
 }
 
-// maxUnpacked bounds what is taken out of one compressed file.
-const maxUnpacked = 64 << 20
+const (
+	maxUnpacked = 64 << 20 // taken out of one compressed file while it is read
+	maxHeld     = 16 << 20 // of one that has to lie in memory as a whole, packed or not
+)
 
-// compressions are the endings of rotated logs that are read. Others (.xz, .zst) are said not to be.
+// compressions are the endings of rotated logs. Those of .xz and .lz4 are not read, which is said.
 var compressions = []string{".gz", ".bz2", ".xz", ".zst", ".lz4"}
 
 // compression splits the ending of a compressed file off its name.
@@ -102,6 +106,15 @@ func unpack(f *content.File, ending string) (io.Reader, error) {
 		return r, nil
 	case ".bz2":
 		return bzip2.NewReader(packed), nil
+	case ".zst":
+		data, err := f.All(maxHeld)
+		if err == nil {
+			data, err = decompress.Zstd(data, maxHeld)
+		}
+		if errors.Is(err, decompress.ErrMalformed) {
+			err = fmt.Errorf("%w: %w", errFile, err)
+		}
+		return bytes.NewReader(data), err
 	}
 	return nil, fmt.Errorf("compressed as %s: %w", ending, collect.ErrLimit)
 }

@@ -119,8 +119,8 @@ func (l *line) audit() *lines.Audit {
 		switch {
 		case l.log == "audit":
 			return lines.ParseAudit(l.text, "")
-		case l.journal != nil && l.journal.transport == "audit":
-			return lines.ParseAudit(l.head.Message, l.journal.auditType)
+		case l.isAuditEntry():
+			return l.journalAudit()
 		case l.isFrom("audispd", "auditd", "audisp-syslog"):
 			return lines.ParseAudit(l.head.Message, "")
 		}

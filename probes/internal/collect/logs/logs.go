@@ -22,7 +22,7 @@ import (
 
 // Collectors are the collectors of this package.
 func Collectors() []collect.Collector {
-	return []collect.Collector{loginCollector(), lineCollector()}
+	return []collect.Collector{loginCollector(), fileCollector(), lineCollector()}
 }
 
 // visit is what the records of one run share; parts that cost something are read on first use.

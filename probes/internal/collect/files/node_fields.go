@@ -6,6 +6,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/collect/packages/store"
 )
 
 type nodeField = collect.Field[*node]
@@ -155,6 +156,10 @@ func fileFields() []nodeField {
 			Get: (*node).target},
 		{Name: "target_path", Type: "string", Cost: collect.Cheap, Doc: "where the symbolic link leads in the end; none when it is broken",
 			Source: "readlink(2)", Get: (*node).resolved},
+		// Cheap although the first one goes through the package databases: for every other file it costs less than a look.
+		{Name: "package_owned", Type: "bool", Cost: collect.Cheap, Source: "databases of dpkg, rpm and apk",
+			Doc: "the path belongs to an installed package; none on a host without a package database",
+			Get: func(n *node) (any, error) { return store.OwnedField(n.v.env, join(n.realDir, n.name)) }},
 		// Costly although one look serves all files: the first one visits every descriptor of every process.
 		{Name: "is_open", Type: "bool", Cost: collect.Costly, Doc: "a process holds it open; none when the tree is not the running system",
 			Source: "/proc/PID/fd", Get: (*node).isOpen},

@@ -12,6 +12,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/collect/packages/store"
 	"sandfly/probes/internal/procfs"
 )
 
@@ -238,6 +239,23 @@ func moduleFileExists(m *module) (any, error) {
 		return nil, err
 	}
 	return path != "" && exists(m.env, path), nil
+}
+
+func (m *module) packageOwned() (any, error) {
+	path, err := m.path()
+	if err != nil {
+		return nil, err
+	}
+	return store.OwnedField(m.env, path)
+}
+
+// kernelPackageOwned goes by a file that is built with the kernel; those that depmod makes belong to no package.
+func (m *module) kernelPackageOwned() (any, error) {
+	dir, err := m.directory()
+	if err != nil {
+		return nil, err
+	}
+	return store.OwnedField(m.env, dir+"/modules.builtin")
 }
 
 func moduleBuiltin(m *module) (any, error) {

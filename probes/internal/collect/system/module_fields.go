@@ -47,6 +47,10 @@ var moduleFacts = moduleFields{
 	cheap("file_exists", asBool, "that file exists", sourceModuleDep, moduleFileExists),
 	cheap("is_builtin", asBool, "a module of this name is part of the kernel itself",
 		"/lib/modules/RELEASE/modules.builtin", moduleBuiltin),
+	cheap("package_owned", asBool, "its file belongs to an installed package; absent without a file and without a "+
+		"package database", "databases of dpkg, rpm and apk", (*module).packageOwned),
+	cheap("kernel_package_owned", asBool, "the running kernel was installed as a package, so that its modules should "+
+		"belong to one", "databases of dpkg, rpm and apk", (*module).kernelPackageOwned),
 	costly("file_signed", asBool, "a signature is appended to its file, unchecked; absent without a file and for "+
 		".xz and .zst", "the module's file", (*module).isSigned),
 	cheap("init_state", asText, "live, coming or going", sourceSysModule, attribute("initstate")),

@@ -108,3 +108,22 @@ func TestSignatureOfAPackedModuleIsFound(t *testing.T) {
 		with(t, f.env(), "kernel_module", "name", "ext4", func(r record) { r.expect(map[string]any{"file_signed": want}) })
 	}
 }
+
+func TestModuleFileIsOwnedOnlyWhenAPackageListsIt(t *testing.T) {
+	f := moduleFixture(t)
+	f.write("/var/lib/dpkg/status", "Package: linux-image\nStatus: install ok installed\n")
+	f.write("/var/lib/dpkg/info/linux-image.list", "/lib/modules/6.1.0-test/kernel/fs/ext4/ext4.ko\n/lib/modules/6.1.0-test/modules.builtin\n")
+
+	with(t, f.env(), "kernel_module", "name", "ext4", func(r record) {
+		r.expect(map[string]any{"package_owned": true, "kernel_package_owned": true})
+	})
+	with(t, f.env(), "kernel_module", "name", "lost", func(r record) {
+		r.expect(map[string]any{"package_owned": false, "kernel_package_owned": true})
+	})
+}
+
+func TestModuleOwnershipIsAbsentWithoutAPackageDatabase(t *testing.T) {
+	with(t, moduleFixture(t).env(), "kernel_module", "name", "ext4", func(r record) {
+		r.expect(map[string]any{"package_owned": nil, "kernel_package_owned": nil})
+	})
+}

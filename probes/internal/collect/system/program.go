@@ -6,6 +6,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/collect/packages/store"
 	"sandfly/probes/internal/procfs"
 )
 
@@ -109,6 +110,25 @@ func (p *process) isReplaced() (any, error) {
 		}
 	}
 	return false, nil
+}
+
+// packageOwned says whether the program's path belongs to a package of the host. A path in another file tree says
+// nothing about the host's packages.
+func (p *process) packageOwned() (any, error) {
+	exe, err := p.program()
+	if err != nil || exe.path == "" || exe.memfd {
+		return nil, err
+	}
+	if inside, err := inContainer(p); err != nil || inside == true {
+		return nil, err
+	}
+	if p.fs.IsLive() && !exe.deleted {
+		running, err := p.programFile()
+		if err != nil || running == nil || !isSameFile(p.env, running, exe.path) {
+			return nil, err
+		}
+	}
+	return store.OwnedField(p.env, exe.path)
 }
 
 // programKey tells program files apart, so that fifty workers of one server are read once.

@@ -67,7 +67,7 @@ type File struct {
 	Group     string
 	Target    string // of a symbolic link
 	Config    bool   // meant to be changed by the administrator
-	Docs      bool   // documentation, which may be left out
+	Docs      bool   // documentation, which may be left out; see also IsDocumentation
 	Ghost     bool   // belongs to the package but is made later, if at all
 	Optional  bool   // may be missing
 	Absent    bool   // the package manager did not put it there, or gave its place to another package

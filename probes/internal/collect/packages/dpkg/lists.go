@@ -103,58 +103,30 @@ type Place struct {
 	Overrides map[string]Override
 }
 
-// File gives what is known of one listed path. The path is where the file lies after diversions; diverted tells that
-// this is not where the package wanted it.
-func (p *Place) File(e *Entry, listed string, sums map[string]string) (f db.File, diverted bool) {
-	f = db.File{Path: listed, Size: db.Unknown, Mode: db.Unknown}
+// Lies gives where a listed path lies: elsewhere when it was diverted and the package is not the one it was for.
+func (p *Place) Lies(e *Entry, listed string) (at string, diverted bool) {
 	if d, ok := p.Diverted[listed]; ok && d.Package != e.Name {
-		f.Path, diverted = d.To, true
+		return d.To, true
 	}
+	return listed, false
+}
+
+// File gives what is known of one listed path that lies at a place.
+func (p *Place) File(e *Entry, listed, at string, sums map[string]string) db.File {
+	f := db.File{Path: at, Size: db.Unknown, Mode: db.Unknown}
 	sum, isConf := e.Conffiles[listed]
-	if isConf {
-		f.Config = true
-	} else {
+	if f.Config = isConf; !isConf {
 		sum = sums[listed]
 	}
 	if sum != "" {
 		f.Digest, f.Algorithm, f.Type = sum, "md5", db.Regular
 	}
 	// An override is for the name at which the file lies (dpkg-statoverride(1)).
-	if o, ok := p.Overrides[f.Path]; ok {
+	if o, ok := p.Overrides[at]; ok {
 		f.User, f.Group, f.Mode = o.User, o.Group, o.Mode
 	}
-	f.Docs = IsDocumentation(listed)
-	return f, diverted
+	return f
 }
 
-// documentation are places that images of containers and small systems leave out (path-exclude of dpkg.cfg(5)).
-var documentation = []string{
-	"/usr/share/doc/", "/usr/share/man/", "/usr/share/info/", "/usr/share/locale/", "/usr/share/help/",
-	"/usr/share/gnome/help/", "/usr/share/omf/", "/usr/share/lintian/", "/usr/share/linda/", "/usr/share/groff/",
-	"/usr/share/i18n/", "/usr/share/bug/", "/usr/share/reportbug/", "/usr/share/icons/", "/usr/share/doc-base/",
-}
-
-// IsDocumentation tells a path that a system may be installed without.
-func IsDocumentation(name string) bool {
-	for _, dir := range documentation {
-		if strings.HasPrefix(name, dir) {
-			return true
-		}
-	}
-	return false
-}
-
-// scripts are the maintainer scripts that dpkg runs, see deb-postinst(5) and its like.
-var scripts = map[string]bool{"preinst": true, "postinst": true, "prerm": true, "postrm": true, "config": true}
-
-// InfoName divides a name in the directory info: package (with its architecture, as in libc6:amd64), and what of it.
-func InfoName(name string) (pkg, kind string) {
-	i := strings.LastIndexByte(name, '.')
-	if i <= 0 {
-		return "", ""
-	}
-	return name[:i], name[i+1:]
-}
-
-// IsScript tells the kind of a maintainer script.
-func IsScript(kind string) bool { return scripts[kind] }
+// Scripts are the maintainer scripts that dpkg runs, see deb-postinst(5) and its like.
+var Scripts = []string{"config", "postinst", "postrm", "preinst", "prerm"}

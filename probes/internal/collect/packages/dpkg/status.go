@@ -4,6 +4,7 @@ package dpkg
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ func Read(in io.Reader, use func(*Entry) error) error {
 			return fmt.Errorf("dpkg: %w", err)
 		}
 		last := errors.Is(err, io.EOF)
-		blank := len(strings.TrimSpace(string(line))) == 0
+		blank := len(bytes.TrimSpace(line)) == 0
 		if !blank {
 			stanza.Write(line)
 		}

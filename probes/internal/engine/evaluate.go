@@ -20,12 +20,13 @@ type miss struct {
 	truth match.Truth
 }
 
-// judge asks every rule of the group about the record. It is false when the thing vanished meanwhile.
+// judge asks every rule of the group that may match about the record. It is false when the thing vanished meanwhile.
 func (v *verdict) judge(g *group, source any) bool {
 	v.hits, v.misses = v.hits[:0], v.misses[:0]
-	g.reset(source)
-	for _, r := range g.rules {
-		if !g.inScope(r) {
+	g.record.Reset(source)
+	for _, place := range g.candidates() {
+		r := g.rules[place]
+		if !g.dispatch.covers(r.scope) {
 			continue
 		}
 		t := match.Yes
@@ -41,7 +42,7 @@ func (v *verdict) judge(g *group, source any) bool {
 			v.misses = append(v.misses, miss{r, t})
 		}
 	}
-	return true
+	return !g.record.Gone()
 }
 
 // describe makes the match line of the record at hand for the rules that still may send one; nil when there is none or

@@ -21,21 +21,21 @@ type Program struct {
 
 // group is the rules of one subject.
 type group struct {
-	subject *collect.Subject
-	rules   []*rule
-	record  *match.Record
-	path    int // place of the field `path`, -1 where the subject has none
-	sorted  []int
-	scopes  []scopeSet
-	byKey   map[string]int
-	wanted  []bool // by field: scratch of the match at hand
-	want    collect.Want
+	subject  *collect.Subject
+	rules    []*rule
+	record   *match.Record
+	path     int // place of the field `path`, -1 where the subject has none
+	sorted   []int
+	scopes   []scopeSet
+	byKey    map[string]int
+	wanted   []bool // by field: scratch of the match at hand
+	want     collect.Want
+	dispatch *dispatch
 }
 
-// scopeSet is the scopes of one or more rules; its answer is kept for the record at hand.
+// scopeSet is the scopes of one or more rules; covered is for the record at hand.
 type scopeSet struct {
 	scopes  []collect.Scope
-	asked   bool
 	covered bool
 }
 
@@ -75,6 +75,9 @@ func Build(p *plan.Plan, subjects []*collect.Subject) (*Program, error) {
 			return nil, fmt.Errorf("%s: %w", p.Where(i), err)
 		}
 		program.rules = append(program.rules, r)
+	}
+	for _, g := range program.order {
+		g.dispatch = newDispatch(g, p.Rules)
 	}
 	return program, nil
 }
@@ -196,34 +199,4 @@ func narrowed(defaults []collect.Scope, spec *plan.Scope) []collect.Scope {
 		scopes = append(scopes, s)
 	}
 	return scopes
-}
-
-// reset turns to the next record.
-func (g *group) reset(source any) {
-	g.record.Reset(source)
-	for i := range g.scopes {
-		g.scopes[i].asked = false
-	}
-}
-
-// inScope says whether the record at hand lies where the rule looks. One whose path is not known is left to the
-// condition, so that it can say so.
-func (g *group) inScope(r *rule) bool {
-	if r.scope < 0 {
-		return true
-	}
-	set := &g.scopes[r.scope]
-	if !set.asked {
-		set.asked, set.covered = true, g.covered(set.scopes)
-	}
-	return set.covered
-}
-
-func (g *group) covered(scopes []collect.Scope) bool {
-	value, _ := g.record.Value(g.path)
-	path, ok := value.(string)
-	if !ok {
-		return true
-	}
-	return slices.ContainsFunc(scopes, func(s collect.Scope) bool { return s.Covers(path) })
 }

@@ -123,6 +123,8 @@ class _Compiler:
             parts = parts[:-1]
         if not parts:
             raise CompileError("a keyword without text matches everything; give it text")
+        if self.source.keyword_field:
+            return _parts_leaf(self.source.keyword_field, [_MULTI, *parts, _MULTI], value)
         return _string_leaf("", "keyword", _pattern(parts), value)
 
     def _compare(self, field: Field, value: Any, *, inverted: bool) -> Expr:
@@ -240,15 +242,18 @@ def _number(field: Field, value: Any) -> int | float:
 
 def _text(field: Field, value: st.SigmaString) -> Expr:
     """The cheapest test that says the same: equality, a part of the text, or a pattern."""
-    parts = _parts(value)
+    return _parts_leaf(field.name, _parts(value), value)
+
+
+def _parts_leaf(name: str, parts: list[Any], value: st.SigmaString) -> Expr:
     begins = len(parts) > 1 and parts[0] == _MULTI
     ends = len(parts) > 1 and parts[-1] == _MULTI
     inner = parts[begins : len(parts) - ends]
     if all(isinstance(part, str) for part in inner) and len(inner) <= 1:
         text = "".join(inner)
         op = {(False, False): "eq", (True, True): "contains", (False, True): "startswith", (True, False): "endswith"}
-        return _string_leaf(field.name, op[begins, ends], text, value)
-    return _string_leaf(field.name, "glob", _pattern(parts), value)
+        return _string_leaf(name, op[begins, ends], text, value)
+    return _string_leaf(name, "glob", _pattern(parts), value)
 
 
 def _string_leaf(name: str, op: str, text: str, value: st.SigmaString) -> Expr:

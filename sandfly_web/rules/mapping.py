@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sandfly_web.rules import log_sources
 from sandfly_web.rules.faults import did_you_mean
 from sandfly_web.rules.fields import Field, Registry, Subject
+from scanners.contract import Expr
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,16 @@ class Alias:
 
 @dataclass(frozen=True)
 class Category:
-    """A SigmaHQ category: its subject, the fields it has here, and why others are missing."""
+    """A SigmaHQ category: its subject, the fields it has here, and why others are missing.
+
+    A field that is no alias may be one of the subject behind `prefix`. `condition` picks the records that are meant.
+    """
 
     subject: str
     aliases: Mapping[str, Alias]
     missing: Mapping[str, str]
+    prefix: str = ""
+    condition: Expr | None = None
 
 
 _PROCESS = {
@@ -76,15 +83,6 @@ CATEGORIES: Mapping[str, Category] = {
     ),
 }
 
-# Kinds of SigmaHQ rules that look at log lines.
-LOG_CATEGORIES = frozenset(
-    {"webserver", "proxy", "firewall", "dns", "dns_query", "antivirus", "application", "database"}
-)
-LOG_SERVICES = frozenset({
-    "auditd", "auth", "sshd", "cron", "syslog", "sudo", "guacamole", "clamav", "vsftpd", "modsecurity", "apache",
-    "nginx", "journald", "kern", "daemon", "messages", "secure", "sysmon",
-})  # fmt: skip
-
 
 class MappingError(ValueError):
     """A name of a rule means nothing here; the message says what to write instead."""
@@ -101,6 +99,16 @@ class LogSource:
     def is_native(self) -> bool:
         return self.category is None
 
+    @property
+    def condition(self) -> Expr | None:
+        """What a record must be before the rule's own condition is asked; None for any."""
+        return self.category.condition if self.category else None
+
+    @property
+    def keyword_field(self) -> str:
+        """The field that keywords look at; "" for every text of a record."""
+        return log_sources.KEYWORD_FIELD if self.subject.name == log_sources.SUBJECT else ""
+
     def resolve(self, name: str) -> tuple[Field, bool]:
         """The field a rule means, and whether its booleans are inverted. Raises MappingError."""
         if self.category is None:
@@ -109,8 +117,8 @@ class LogSource:
             return self._native(alias.field), alias.inverted
         if reason := self.category.missing.get(name):
             raise MappingError(f'field "{name}" cannot be answered for {self.subject.name}: {reason}')
-        if name in self.subject.fields:
-            return self.subject.fields[name], False
+        if field := self.subject.fields.get(self.category.prefix + name) or self.subject.fields.get(name):
+            return field, False
         raise MappingError(self._unknown(name, [*self.category.aliases, *self.subject.fields]))
 
     def _native(self, name: str) -> Field:
@@ -129,25 +137,35 @@ def find_log_source(logsource: Mapping[str, object], registry: Registry) -> LogS
     if product not in {None, "linux"}:
         raise MappingError(f'product "{product}" is not collected; only linux is')
     if category is None:
-        raise MappingError(_refuse_service(service, registry))
-    if service is not None:
-        raise MappingError(f'service "{service}" selects log lines, and subject log_line is not collected yet')
+        return _find_log(service, registry)
     name = str(category)
+    if service is not None and name not in log_sources.CATEGORIES:
+        raise MappingError(f'service "{service}" selects log lines, and category "{name}" does not; remove one of them')
     if name in CATEGORIES:
         return LogSource(registry[CATEGORIES[name].subject], CATEGORIES[name])
     if name in registry:
         return LogSource(registry[name])
-    if name in LOG_CATEGORIES:
-        raise MappingError(f'category "{name}" is about log lines, and subject log_line is not collected yet')
-    known = [*registry, *CATEGORIES]
+    if name in log_sources.CATEGORIES:
+        return _log(
+            str(service or name), log_sources.SERVICES.get(str(service), log_sources.CATEGORIES[name]), registry
+        )
+    known = [*registry, *CATEGORIES, *log_sources.CATEGORIES]
     hint = did_you_mean(name, known) or f"; known are {', '.join(sorted(known))}"
     raise MappingError(f'unknown subject "{name}"{hint}')
 
 
-def _refuse_service(service: object, registry: Registry) -> str:
-    if service in LOG_SERVICES or service is not None:
-        return f'service "{service}" is about log lines, and subject log_line is not collected yet'
-    return (
-        f"no category: a rule of a product alone is about log lines, and subject log_line is not collected yet; name a \
-subject ({', '.join(sorted(registry))})"
-    )
+def _find_log(service: object, registry: Registry) -> LogSource:
+    """Log lines of a service; of a product alone, all of them."""
+    if service is None:
+        return _log("", None, registry)
+    name = str(service)
+    if name not in log_sources.SERVICES:
+        hint = did_you_mean(name, log_sources.SERVICES) or f"; known are {', '.join(sorted(log_sources.SERVICES))}"
+        raise MappingError(f'logs of service "{name}" are not read{hint}')
+    return _log(name, log_sources.SERVICES[name], registry)
+
+
+def _log(name: str, condition: Expr | None, registry: Registry) -> LogSource:
+    aliases = {theirs: Alias(ours) for theirs, ours in log_sources.ALIASES.get(name, {}).items()}
+    missing, prefix = log_sources.MISSING.get(name, {}), log_sources.PREFIXES.get(name, "")
+    return LogSource(registry[log_sources.SUBJECT], Category(log_sources.SUBJECT, aliases, missing, prefix, condition))

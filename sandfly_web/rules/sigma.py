@@ -121,6 +121,8 @@ def _when(document: Document, meta: Metadata, source: LogSource, faults: Faults)
     if tree is None:
         return None
     when = compile_tree(tree, source, faults)
+    if source.condition is not None:
+        when = source.condition if when is None else simplify.simplify({"and": [source.condition, when]})
     if when is None and meta.type not in {RuleType.RECON, RuleType.INCIDENT}:
         line = document.line(("detection",))
         faults.add(

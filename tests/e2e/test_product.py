@@ -9,10 +9,15 @@ import pytest
 
 from tests.e2e.planted import EXPECTED, plant
 from tests.e2e.product import Product, run_product
-from tests.hosts.host import make_host, wait_until
+from tests.hosts.host import Host, make_host, wait_until
 from tests.hosts.seed import User
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+
+def probes_on(host: Host) -> list[str]:
+    """Process ids, as the host has them, of probes that run there."""
+    return [str(pid) for pid, line in host.processes().items() if "/sf" in line]
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +100,16 @@ def test_a_cancelled_scan_ends_and_leaves_nothing(product: Product) -> None:
     with make_host("cancelled", address="127.0.9.6") as host:
         host_id = product.add_host(host, product.add_credential("cancelled", private_key=host.key_path().read_text()))
         scan_id = product.start_scan(host_id)
-        wait_until(lambda: any("/sf" in line for line in host.processes().values()), 30)
+        wait_until(lambda: bool(probes_on(host)), 30)
+        # Held, so that the scan cannot end by itself before the request has come to the worker.
+        held = probes_on(host)
+        host.run("kill -STOP " + " ".join(held))
 
         product.call("POST", f"scans/{scan_id}/cancel")
 
-        assert host.wait_clean(10) == []
         assert product.wait_for_scan(scan_id)["status"] == "cancelled"
+        host.run("kill -CONT " + " ".join(held))
+        assert host.wait_clean(10) == []
 
 
 def test_the_worker_holds_neither_the_database_nor_the_secret_key(product: Product) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ import pytest
 
 from sandfly_web.embedded import postgres
 from sandfly_web.embedded.paths import DataDir
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -47,12 +51,43 @@ def data(scratch: Path, initialised: Path) -> DataDir:
     return DataDir(scratch / "d")
 
 
+# $1 is a closed directory, $2 a place to keep things, then come paths below $1 up to "--", then the command.
+OPEN_UP = """
+set -e; closed=$1; kept=$2; shift 2; n=0
+for path; do [ "$path" != -- ] || break; n=$((n+1)); mkdir -p "$kept/$n"; mount --bind "$path" "$kept/$n"; done
+mount -t tmpfs -o mode=0755 none "$closed"; n=0
+while [ "$1" != -- ]; do n=$((n+1)); mkdir -p "$1"; mount --bind "$kept/$n" "$1"; shift; done
+shift; cd "$CHECKOUT"; exec "$@"
+"""
+
+
+def closed_ancestor(path: Path) -> Path | None:
+    """The highest directory above a path that other users may not pass through."""
+    return next((parent for parent in reversed(path.parents) if not parent.stat().st_mode & stat.S_IXOTH), None)
+
+
+def opened_up(scratch: Path) -> tuple[str, ...]:
+    """Runs a command where the checkout and its interpreter can be reached by others, wherever they lie.
+
+    A user with a checkout of his own can read it; one below a closed home (/root, say) is made to look so, in a mount
+    namespace of the command.
+    """
+    needed = [CHECKOUT, Path(sys.base_prefix)]
+    closed = {closed_ancestor(path) for path in needed} - {None}
+    prefix: tuple[str, ...] = ()
+    for number, directory in enumerate(sorted(map(str, closed))):
+        below = [str(path) for path in needed if path.is_relative_to(directory)]
+        script = ("/bin/sh", "-c", OPEN_UP, "sh", directory, str(scratch / f"kept{number}"), *below, "--")
+        prefix += ("unshare", "--mount", "--propagation=private", "env", f"CHECKOUT={CHECKOUT}", *script)
+    return prefix
+
+
 @pytest.fixture
-def as_nobody() -> tuple[str, ...]:
-    """Runs a command as another user, who may read the interpreter wherever it is installed."""
+def as_nobody(scratch: Path) -> tuple[str, ...]:
+    """Runs a command as another user, who may read checkout and interpreter wherever they are."""
     only = "-all,+dac_read_search"
     capabilities = (f"--inh-caps={only}", f"--ambient-caps={only}", f"--bounding-set={only}")
-    return ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *capabilities)
+    return (*opened_up(scratch), "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *capabilities)
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "sandfly_web.console.security.ContentSecurityPolicyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -78,6 +79,7 @@ DATABASES = {"default": env.database(env.secret("DATABASE_URL") or DATA_DIR.data
 REDIS_URL = env.secret("REDIS_URL") or DATA_DIR.redis_url
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+AUTHENTICATION_BACKENDS = ["sandfly_web.accounts.authentication.ThrottledBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
@@ -98,8 +100,14 @@ STATIC_ROOT = env.text("SANDFLY_STATIC_ROOT") or None
 WHITENOISE_USE_FINDERS = True
 
 SESSION_COOKIE_HTTPONLY = True
+# A working day, from signing in.
+SESSION_COOKIE_AGE = env.integer("SANDFLY_SESSION_AGE", 12 * 3600)
+# A proxy in front of the web server speaks TLS.
 SESSION_COOKIE_SECURE = env.boolean("SANDFLY_TLS", default=False)
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
+SECURE_HSTS_SECONDS = 30 * 24 * 3600 if SESSION_COOKIE_SECURE else 0
+# The proxy redirects to HTTPS; other names of the domain, and browsers' built-in lists, are not ours to decide on.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -169,6 +177,7 @@ UNFOLD = {
     "SCRIPTS": ["sandfly_web.console.navigation.script"],
     "COLORS": {"primary": "sandfly_web.console.navigation.primary_color"},
     "SIDEBAR": {"show_search": False, "navigation": "sandfly_web.console.navigation.sidebar"},
+    "LOGIN": {"form": "sandfly_web.accounts.forms.SignInForm"},
     "ACCOUNT": {"navigation": "sandfly_web.console.navigation.account"},
 }
 

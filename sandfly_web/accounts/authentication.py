@@ -1,17 +1,36 @@
-"""`Authorization: Bearer <token>` for the API."""
+"""Who somebody is: a name and password in the console, `Authorization: Bearer <token>` for the API."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.backends import ModelBackend
+from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
+from sandfly_web.accounts.logins import forget_attempts, may_try
 from sandfly_web.accounts.services import find_token_user
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser
+    from django.contrib.auth.models import AbstractBaseUser, User
+    from django.http import HttpRequest
     from rest_framework.request import Request
+
+
+class ThrottledBackend(ModelBackend):
+    """Django's users. A name tried too often from an address is refused there for a while, like a wrong password."""
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> User | None:
+        address = request.META.get("REMOTE_ADDR", "") if request else ""
+        if not username or password is None or not may_try(username, address, timezone.now()):
+            return None
+        user = super().authenticate(request, username, password, **kwargs)
+        if user is not None:
+            forget_attempts(username, address)
+        return user
 
 
 class ApiTokenAuthentication(BaseAuthentication):

@@ -1,4 +1,4 @@
-"""API tokens; the token itself is shown once and only its digest is kept."""
+"""API tokens, and attempts to sign in; of both only digests are kept."""
 
 from __future__ import annotations
 
@@ -22,3 +22,20 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class LoginAttempts(models.Model):
+    """Attempts with one user name from one address since the first that failed. Written by `accounts.logins`."""
+
+    digest = models.CharField(max_length=64, primary_key=True, help_text="SHA-256 of the name and the address.")
+    count = models.PositiveIntegerField()
+    since = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            # What is over is deleted with the next attempt of anybody.
+            models.Index(fields=["since"], name="login_attempts_since"),
+        ]
+
+    def __str__(self) -> str:
+        return self.digest[:12]

@@ -141,3 +141,43 @@ def test_documentation_of_the_api_works_offline(make: WebMake, visit: Visit) -> 
 
     assert visit.hosts == {urlsplit(visit.url).netloc}
     assert visit.errors == []
+
+
+PAGES = [
+    *("/", "/findings/finding/", "/inventory/host/", "/inventory/host/add/", "/inventory/credential/add/"),
+    *("/scans/scan/", "/scans/schedule/add/", "/rules/rule/", "/auth/user/add/", "/password_change/"),
+]
+
+
+def test_no_page_needs_what_the_content_security_policy_forbids(make: WebMake, visit: Visit) -> None:
+    """A violation is an error on the browser's console."""
+    make.finding(make.host(), rule=make.rule())
+    user = person(make, "admin")
+
+    visit.sign_in(user.username)
+    for path in PAGES:
+        visit.page.goto(visit.url + path)
+        visit.page.wait_for_load_state("networkidle")
+    visit.page.goto(f"{visit.url}/findings/finding/")
+    visit.page.click("#result_list a >> nth=0")
+    visit.page.wait_for_selector("text=Evidence")
+
+    assert visit.errors == []
+
+
+def test_policy_stops_a_script_that_got_into_a_page(make: WebMake, visit: Visit) -> None:
+    visit.sign_in(person(make, "viewer").username)
+
+    visit.page.evaluate(
+        """() => {
+            const script = document.createElement("script");
+            script.textContent = "document.title = 'owned'";
+            document.body.append(script);
+            const frame = document.createElement("iframe");
+            frame.src = "http://192.0.2.1/";
+            document.body.append(frame);
+        }"""
+    )
+
+    assert visit.page.title() != "owned"
+    assert [word for word in ("script-src", "default-src") if not any(word in text for text in visit.errors)] == []

@@ -14,8 +14,21 @@ from sandfly_web.inventory.hostkeys import parse_host_keys
 from sandfly_web.inventory.models import Credential, Host, JumpHost, Zone
 
 SECRET_FIELDS = ("password", "private_key", "passphrase", "become_password")
-HOST_ADD_FIELDS = ["name", "address", "port", "zone", "credential", "jump_host", "tags", "accept_new_host_key"]
-HOST_FIELDS = [*HOST_ADD_FIELDS, "is_active"]
+MODEL_FIELDS = ["name", "address", "port", "zone", "credential", "jump_host", "tags", "accept_new_host_key"]
+HOST_ADD_FIELDS = [*MODEL_FIELDS[:-1], "host_keys", "accept_new_host_key"]
+HOST_FIELDS = [*MODEL_FIELDS, "is_active"]
+HOST_HELP = {
+    "address": "DNS name or IP address, as the workers of the zone reach it; without user name.",
+    "port": "Where its SSH server listens.",
+    "zone": "Whose workers scan it. A credential belongs to one zone.",
+    "credential": "Who to sign in as. Best is a user that may become root: without root much cannot be looked at.",
+    "jump_host": "Only where the workers do not reach the host directly.",
+    "tags": "Groups for schedules and filters.",
+    "accept_new_host_key": (
+        "Pin the key that the host shows on its first visit, if none is pinned yet. A key that changes later always "
+        "stops the scan, before any secret is sent, and is a critical finding."
+    ),
+}
 
 
 class SecretTextarea(UnfoldAdminTextareaWidget):
@@ -57,6 +70,12 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscrip
         model = Credential
         fields = ["name", "zone", "username", "become"]
         labels = {"username": "User name", "become": "Become root by"}
+        help_texts = {
+            "name": "How forms and lists call it.",
+            "zone": "The secrets are sealed to it: only its workers can open them, only its hosts use them.",
+            "username": "Who signs in on the hosts.",
+            "become": "For users other than root: “Automatic” takes sudo or doas, or su if its password is below.",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -95,6 +114,15 @@ class ZoneForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable 
         return cleaned
 
 
+def check_host_keys(text: str) -> str:
+    """Raises ValidationError that names the line."""
+    try:
+        parse_host_keys(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+    return text
+
+
 class JumpHostForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     """Its keys must be known before anything goes through it."""
 
@@ -103,12 +131,7 @@ class JumpHostForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         fields = ["name", "zone", "address", "port", "credential", "via", "host_keys"]
 
     def clean_host_keys(self) -> str:
-        text: str = self.cleaned_data["host_keys"]
-        try:
-            parse_host_keys(text)
-        except ValueError as error:
-            raise ValidationError(str(error)) from None
-        return text
+        return check_host_keys(self.cleaned_data["host_keys"])
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
@@ -120,21 +143,26 @@ class JumpHostForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
 class HostAddForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     """One host; everything else is learnt on the first visit."""
 
+    host_keys = forms.CharField(
+        label="Host keys",
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text="Safest: its known_hosts lines, or what `ssh-keyscan` prints once you have compared it on the host.",
+    )
+
     class Meta:
         model = Host
-        fields = HOST_ADD_FIELDS
-        help_texts = {
-            "name": "Its address, if left empty.",
-            "address": "DNS name or IP address.",
-            "zone": "Whose workers reach it.",
-            "accept_new_host_key": "Pin the key that the host shows on its first visit. Later changes stop the scan.",
-        }
+        fields = MODEL_FIELDS
+        help_texts = HOST_HELP | {"name": "How the console calls it; its address, if left empty."}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["name"].required = False
         self.fields["accept_new_host_key"].initial = True
         offer_only_zone(self)
+
+    def clean_host_keys(self) -> str:
+        return check_host_keys(self.cleaned_data["host_keys"])
 
     def clean_address(self) -> str:
         return check_address(self.cleaned_data["address"])
@@ -155,7 +183,10 @@ class HostAddForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
             accept_new_host_key=cleaned["accept_new_host_key"],
             tags=tuple(tag.name for tag in cleaned["tags"]),
         )
-        return add_new_host(cleaned["address"], cleaned["port"], options, name=cleaned["name"])
+        host = add_new_host(cleaned["address"], cleaned["port"], options, name=cleaned["name"])
+        if cleaned["host_keys"].strip():
+            services.pin_host_keys(host, cleaned["host_keys"])
+        return host
 
 
 class HostForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
@@ -164,6 +195,7 @@ class HostForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable 
     class Meta:
         model = Host
         fields = HOST_FIELDS
+        help_texts = HOST_HELP
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}

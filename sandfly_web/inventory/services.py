@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from sandfly_web.accounts.audit import record_created
 from sandfly_web.findings.services import resolve_host_key_findings
 from sandfly_web.inventory.hostkeys import fingerprint, parse_host_keys
 from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost, Tag, Zone
@@ -202,7 +203,20 @@ def _insert_hosts(targets: list[Target], options: HostOptions) -> AddedHosts:
     Host.objects.bulk_create(new, batch_size=INSERT_ROWS, ignore_conflicts=True)
     created = list(Host.objects.filter(pk__in=[host.pk for host in new]))
     set_tags(created, options.tags)
+    record_created([(host, _described(host, options)) for host in created])
     return AddedHosts(created, len(targets) - len(created))
+
+
+def _described(host: Host, options: HostOptions) -> dict[str, str]:
+    """What the audit log says of a new host."""
+    return {
+        "address": f"{host.address}:{host.port}" if host.transport == Host.Transport.SSH else "this machine",
+        "zone": str(options.zone),
+        "credential": str(options.credential or ""),
+        "jump_host": str(options.jump_host or ""),
+        "accept_new_host_key": str(options.accept_new_host_key),
+        "tags": ", ".join(options.tags),
+    }
 
 
 def _new_host(target: Target, options: HostOptions) -> Host:

@@ -59,6 +59,19 @@ def test_credential_of_another_zone_is_refused(make: WebMake) -> None:
     assert answer.json()["errors"][0]["field"] == "credential"
 
 
+def test_who_added_a_host_is_in_the_audit_log(make: WebMake) -> None:
+    from auditlog.models import LogEntry
+
+    from sandfly_web.inventory.models import Host
+
+    user, zone = make.person("operator"), make.zone()
+
+    make.api(user=user).post("/api/v1/hosts", {"address": "192.0.2.9", "zone": zone.pk}, format="json")
+
+    entry = LogEntry.objects.get_for_object(Host.objects.get()).get(action=LogEntry.Action.CREATE)
+    assert (entry.actor, entry.changes["zone"]) == (user, ["", str(zone)])
+
+
 def test_what_a_visit_saw_cannot_be_written(make: WebMake) -> None:
     host = make.host()
 

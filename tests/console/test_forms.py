@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.api.builders import WebMake
+from tests.server.builders import host_key_pin
 
 CANARY = "canary-91ab-secret"
 
@@ -102,6 +103,34 @@ def test_host_is_added_with_address_alone_and_its_page_follows(make: WebMake, op
     assert host.accept_new_host_key is True
     assert page.redirect_chain[-1][0] == reverse("admin:inventory_host_change", args=[host.pk])
     assert "has not been scanned yet" in page.content.decode()
+
+
+def test_host_is_added_with_the_keys_it_must_show(make: WebMake, operator: Client) -> None:
+    from sandfly_web.inventory.models import Host
+
+    pin, zone = host_key_pin(), make.zone()
+
+    refused = post(operator, "inventory_host", host_data(zone, host_keys="ssh-rsa nonsense")).content.decode()
+    assert not Host.objects.exists()
+    post(operator, "inventory_host", host_data(zone, host_keys=f"192.0.2.20 {pin.key_type} {pin.public_key}"))
+
+    assert 'name="host_keys"' in refused
+    assert [key.status for key in Host.objects.get().host_keys.all()] == ["pinned"]
+
+
+def test_who_added_a_host_is_in_the_audit_log(make: WebMake) -> None:
+    from auditlog.models import LogEntry
+
+    from sandfly_web.inventory.models import Host
+
+    user, client, zone = make.person("operator"), Client(REMOTE_ADDR="192.0.2.77"), make.zone()
+    client.force_login(user)
+
+    post(client, "inventory_host", host_data(zone))
+
+    entry = LogEntry.objects.get_for_object(Host.objects.get()).get(action=LogEntry.Action.CREATE)
+    assert (entry.actor, entry.remote_addr) == (user, "192.0.2.77")
+    assert entry.changes["address"] == ["", "192.0.2.20:22"]
 
 
 def test_host_form_refuses_networks_and_what_is_there(make: WebMake, operator: Client) -> None:

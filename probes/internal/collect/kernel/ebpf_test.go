@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -191,7 +190,7 @@ func FuzzDescriptions(f *testing.F) {
 }
 
 func FuzzDescriptor(f *testing.F) {
-	f.Add("prog_type:\t2\nprog_id:\t" + strconv.Itoa(1<<31) + "\n")
+	f.Add("prog_type:\t2\nprog_id:\t" + "2147483648" + "\n")
 	f.Add("link_type:\ttracing\nlink_id:\t1\nprog_id:\t9\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, kind := range []string{"program", "map", "link"} {

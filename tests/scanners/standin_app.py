@@ -18,7 +18,9 @@ __all__ = ["app"]
 def stand_in(arch: str) -> ScriptBuild:
     path = Path(os.environ["STANDIN"]) / "probe"
     data = path.read_bytes()
-    return ScriptBuild(path, path.with_suffix(".gz"), hashlib.sha256(data).hexdigest(), len(data))
+    return ScriptBuild(
+        path, path.with_suffix(".gz"), path.with_suffix(".xz"), hashlib.sha256(data).hexdigest(), len(data)
+    )
 
 
 scanners.tasks.run_visit = partial(run_visit, get_build=stand_in)  # type: ignore[assignment]

@@ -16,7 +16,9 @@ from tests.scanners.standin import PLAN, ScriptBuild, make_job
 def main(address: str, port: str, key_file: str, directory: str) -> None:
     probe = Path(directory) / "probe"
     data = probe.read_bytes()
-    build = ScriptBuild(probe, probe.with_suffix(".gz"), hashlib.sha256(data).hexdigest(), len(data))
+    build = ScriptBuild(
+        probe, probe.with_suffix(".gz"), probe.with_suffix(".xz"), hashlib.sha256(data).hexdigest(), len(data)
+    )
     secret = CredentialSecret(username="root", private_key=Path(key_file).read_text())
     job = make_job(HostEndpoint(address=address, port=int(port)), allow_new_host_key=True)
     run_visit(job, PLAN, [secret], get_build=lambda arch: build, on_phase=tell)

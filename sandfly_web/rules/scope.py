@@ -16,7 +16,7 @@ from sandfly_web.rules.faults import Faults, did_you_mean
 from sandfly_web.rules.mapping import LogSource
 from scanners.contract import Expr, Scope
 
-WALKED_SUBJECTS = frozenset({"file", "directory"})
+WALKED_SUBJECTS = frozenset({"file", "directory", "package_file"})
 MAX_PATTERN = 4096
 _KEYS = frozenset({"paths", "exclude", "max_depth", "cross_mounts"})
 
@@ -40,7 +40,7 @@ def parse_scope(document: Document, source: LogSource, when: Expr | None, faults
     line = document.line(("sandfly", "scope"))
     if subject not in WALKED_SUBJECTS:
         if raw is not None:
-            faults.add(line, "sandfly.scope", f"only file and directory rules have a scope, not {subject}; remove it")
+            faults.add(line, "sandfly.scope", f"only file, directory and package_file rules have a scope, not {subject}; remove it")
         return None
     written = _read(raw, line, faults) if raw is not None else Scope()
     if written is None or written.paths:

@@ -96,5 +96,17 @@ def test_faulty_scopes_are_refused(build: Build, scope: Any) -> None:
 
 
 def test_other_subjects_have_no_scope(build: Build) -> None:
-    with pytest.raises(RuleErrors, match="only file and directory"):
+    with pytest.raises(RuleErrors, match="only file, directory and package_file"):
         build({"uid": 0}, sandfly={"scope": {"paths": ["/tmp"]}})
+
+
+def test_a_package_file_rule_looks_where_its_conditions_say(build: Build) -> None:
+    rule = build({"path": ["/usr/bin/ps", "/usr/bin/ss"], "digest_matches": False}, logsource={"category": "package_file"})
+
+    assert rule.plan_rule.scope is not None
+    assert rule.plan_rule.scope.paths == ["/usr/bin/ps", "/usr/bin/ss"]
+
+
+def test_a_package_file_rule_must_say_where_to_look(build: Build) -> None:
+    with pytest.raises(RuleErrors, match="where to look is not known"):
+        build({"digest_matches": False}, logsource={"category": "package_file"})

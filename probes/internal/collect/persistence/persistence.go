@@ -12,6 +12,8 @@ import (
 func Collectors() []collect.Collector {
 	return []collect.Collector{
 		atCollector(), initCollector(), startupCollector(), sudoCollector(), pamCollector(), ldCollector(), udevCollector(),
+		historyCollector(), privateKeyCollector(), knownHostCollector(),
+		autostartCollector(),
 	}
 }
 

@@ -1,0 +1,55 @@
+"""`python -m tests.bench [--quick]`: what this product costs, as ratios to others measured in the same run.
+
+Prints one table; ends by itself in less than ten minutes, and with exit code 0 also where a budget is not kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from rich.console import Console
+
+from tests.bench.clock import Clock
+from tests.bench.ingest import measure_ingest
+from tests.bench.probe import measure_peers, measure_probe
+from tests.bench.rules import measure_compiler
+from tests.bench.table import WIDTH, Section, print_table
+from tests.bench.visit import measure_visits
+
+TOTAL_S = 570.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="What this product costs, as ratios.")
+    parser.add_argument("--quick", action="store_true", help="fewer runs, and without the scanners that take minutes")
+    quick: bool = parser.parse_args().quick
+    clock = Clock(TOTAL_S)
+    tell = Console(stderr=True, width=WIDTH)
+    sections: list[Section] = []
+
+    def step(name: str, measure: Callable[[], Section]) -> None:
+        tell.print(f"measuring: {name} …", highlight=False)
+        sections.append(measure())
+
+    def probe_and_peers() -> Section:
+        section, single = measure_probe(clock)
+        if not quick:
+            later.append(lambda: measure_peers(single, clock))
+        return section
+
+    later: list[Callable[[], Section]] = []
+    step("the probe on this host", probe_and_peers)
+    step("visits over SSH", lambda: measure_visits(clock, 5 if quick else 20, with_ansible=not quick))
+    step("the rule compiler", lambda: measure_compiler(1 if quick else 5))
+    step("ingest", lambda: measure_ingest(clock, 50 if quick else 400))
+    # Last, as they take most of the time and may be cut off.
+    for measure in later:
+        step("other scanners", measure)
+    sys.stdout.write("\n")
+    print_table(sections)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""What a whole visit costs the client, beside a bare Fabric `true` and Ansible's fact gathering, over loopback."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.bench.clock import Clock
+from tests.bench.measure import Usage, run_measured
+from tests.bench.rules import detection_rules, plan_of
+from tests.bench.table import Row, Section, at_most
+from tests.hosts.host import Host, make_host
+
+WIRE_BYTES = 2_000_000
+# Ansible's cost for one host more is what counts: the second number of hosts less the first.
+ANSIBLE_HOSTS = (1, 6)
+
+
+def measure_visits(clock: Clock, runs: int, *, with_ansible: bool) -> Section:
+    """Everything against one throw-away host. Needs root, for the host."""
+    section = Section("Visit over SSH, client side")
+    if os.geteuid() != 0:
+        section.notes.append("skipped: the host to visit needs root")
+        return section
+    with make_host("bench") as host:
+        bare = _medians("fabric", host, runs, clock)
+        visit = _medians("visit", host, runs, clock)
+        section.rows += _rows(bare, visit, runs)
+        if not with_ansible:
+            section.notes.append("--quick leaves Ansible out")
+        elif isinstance(ansible := _measure_ansible(host, clock), str):
+            section.notes.append(f"Ansible skipped: {ansible}")
+        else:
+            verdict = at_most(visit[0] / ansible, 1 / 8, "", "≤ 1/8")
+            ratio = {"ratio": f"visit 1/{ansible / visit[0]:.1f} CPU"}
+            section.rows.append(Row("ansible -m setup, pipelined, a host", cpu_s=ansible, **{**verdict, **ratio}))
+    return section
+
+
+def _rows(bare: list[float], visit: list[float], runs: int) -> list[Row]:
+    up, down = int(visit[2]), int(visit[3])
+    return [
+        Row(f"Fabric: run true (median of {runs})", *bare[:2]),
+        Row("visit with the detection set", *visit[:2], **at_most(visit[0] / bare[0], 2.5, "× CPU of true", "≤ 2.5")),
+        Row("  bytes up", wire_bytes=up, budget="≤ 2 MB", is_kept=up <= WIRE_BYTES),
+        Row("  bytes down", wire_bytes=down, budget="≤ 64 KiB", is_kept=down <= 64 << 10),
+    ]
+
+
+def _medians(kind: str, host: Host, runs: int, clock: Clock) -> list[float]:
+    """Medians of CPU, wall, bytes up and bytes down."""
+    target: dict[str, Any] = {
+        "address": host.address, "port": host.port, "key_path": str(host.key_path()), "runs": runs,
+        "host_keys": msgspec.to_builtins(host.host_keys),
+        "plan": base64.b64encode(plan_of(detection_rules()).body).decode(),
+    }  # fmt: skip
+    argv = [sys.executable, "-m", "tests.bench.client", kind]
+    used = run_measured(argv, timeout_s=clock.at_most(120), stdin=json.dumps(target).encode())
+    if used.status != 0:
+        raise RuntimeError(f"{' '.join(argv[1:])} ended with exit status {used.status}")
+    return [statistics.median(column) for column in zip(*json.loads(used.output), strict=True)]
+
+
+def _measure_ansible(host: Host, clock: Clock) -> float | str:
+    """Client CPU for one host more, or why it could not be had."""
+    with tempfile.TemporaryDirectory(prefix="bench-ansible-") as scratch:
+        if problem := _install_ansible(Path(scratch), clock):
+            return problem
+        used = [_run_ansible(Path(scratch), host, count, clock) for count in ANSIBLE_HOSTS]
+        if failed := [usage for usage in used if usage.status != 0]:
+            return f"it ended with exit status {failed[0].status}: {failed[0].output[-200:].decode(errors='replace')}"
+        return (used[1].cpu_s - used[0].cpu_s) / (ANSIBLE_HOSTS[1] - ANSIBLE_HOSTS[0])
+
+
+def _install_ansible(scratch: Path, clock: Clock) -> str:
+    pip = [scratch / "venv/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "ansible-core"]
+    try:
+        subprocess.run([sys.executable, "-m", "venv", scratch / "venv"], check=True, capture_output=True, timeout=60)
+        subprocess.run(pip, check=True, capture_output=True, timeout=max(1, clock.at_most(150)))
+    except (subprocess.SubprocessError, OSError) as error:
+        return f"ansible-core cannot be installed here ({type(error).__name__})"
+    return ""
+
+
+def _run_ansible(scratch: Path, host: Host, count: int, clock: Clock) -> Usage:
+    """`count` names of the same host. Its ssh masters outlive it, so what they cost is not even counted."""
+    variables = {
+        "host": host.address, "port": host.port, "user": "root", "python_interpreter": "/usr/bin/python3",
+        "ssh_private_key_file": host.key_path(),
+    }  # fmt: skip
+    common = " ".join(f"ansible_{name}={value}" for name, value in variables.items())
+    lines = [f"h{i} {common}\n" for i in range(count)]
+    (scratch / "hosts").write_text("".join(lines))
+    settings = {
+        "PIPELINING": "1", "HOST_KEY_CHECKING": "0", "SSH_CONTROL_PATH_DIR": str(scratch / "cp"), "HOME": str(scratch),
+        "LOCAL_TEMP": str(scratch / "local"), "FORKS": "1",
+    }  # fmt: skip
+    argv = [scratch / "venv/bin/ansible", "-i", scratch / "hosts", "all", "-m", "setup"]
+    env = {**os.environ, **{f"ANSIBLE_{name}": value for name, value in settings.items()}, "LC_ALL": "C.UTF-8"}
+    return run_measured(argv, timeout_s=clock.at_most(60), env=env)

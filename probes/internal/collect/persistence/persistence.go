@@ -13,7 +13,7 @@ func Collectors() []collect.Collector {
 	return []collect.Collector{
 		atCollector(), initCollector(), startupCollector(), sudoCollector(), pamCollector(), ldCollector(), udevCollector(),
 		historyCollector(), privateKeyCollector(), knownHostCollector(),
-		autostartCollector(),
+		autostartCollector(), webCollector(),
 	}
 }
 

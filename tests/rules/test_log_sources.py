@@ -20,7 +20,7 @@ def linux(service: str = "", category: str = "") -> dict[str, str]:
 
 
 def test_fields_of_auditd_are_those_of_its_records(build: Build) -> None:
-    selection = {"type": "SYSCALL", "SYSCALL": "execve", "exe|startswith": "/tmp/", "a1": 3, "euid": "0"}  # noqa: S108
+    selection = {"type": "SYSCALL", "SYSCALL": "execve", "exe|startswith": "/tmp/", "a1": 3, "euid": "0"}
 
     rule = build(selection, logsource=linux("auditd"))
 

@@ -68,6 +68,8 @@ func TestPrivateKeysInHomesAndTemporaryDirectoriesAreRecorded(t *testing.T) {
 		"/home/bob/a/b/notes":         private,
 		"/home/bob/node_modules/id_y": private,
 		"/tmp/d/anything":             private,
+		"/tmp/d/cache/anything":       private,
+		"/tmp/d/cache/id_z":           private,
 		"/tmp/big":                    strings.Repeat("-----BEGIN ", 10_000),
 		"/var/www/html/server.key":    private,
 		"/var/www/html/page.html":     private,
@@ -79,7 +81,7 @@ func TestPrivateKeysInHomesAndTemporaryDirectoriesAreRecorded(t *testing.T) {
 	var records []seen
 	within(t, func() { records, _ = run(t, privateKeyCollector(), root) })
 
-	equal(t, strings.Join(column(records, "path"), " "), "/tmp/d/anything /var/www/html/server.key /home/bob/.ssh/work /home/bob/a/b/id_x")
+	equal(t, strings.Join(column(records, "path"), " "), "/tmp/d/anything /tmp/d/cache/id_z /var/www/html/server.key /home/bob/.ssh/work /home/bob/a/b/id_x")
 	equal(t, find(t, records, "path", "/home/bob/.ssh/work").show("place", "home_user", "format", "key_type", "is_encrypted", "fingerprint", "username", "is_foreign_owner", "has_public_file", "file_uid"),
 		"home|bob|openssh|ssh-ed25519|false|"+fingerprint+"|<nil>|true|true|1001")
 	equal(t, find(t, records, "path", "/tmp/d/anything").show("place", "home_user", "is_foreign_owner", "has_public_file"), "temporary|<nil>|<nil>|false")

@@ -12,6 +12,7 @@ const (
 	maxKeyBytes   = 64 << 10
 	minKeyBytes   = 50
 	maxKeyEntries = 100_000 // entries looked at in all places together
+	everyLevels   = 2       // levels of a directory where every small file is opened: below lie caches and builds
 )
 
 // privateKey is a record of the subject private_key.
@@ -98,7 +99,7 @@ func (k *keyFinder) walk(p keyPlace, dir string, depth int) error {
 		case e.Type == content.TypeDir && depth > 0 && !heavyDirectories[e.Name]:
 			err = k.walk(p, name, depth-1)
 		case e.Type == content.TypeRegular || e.Type == content.TypeUnknown:
-			if p.every || isKeyName(e.Name) {
+			if p.every && p.depth-depth < everyLevels || isKeyName(e.Name) {
 				err = k.file(p, name)
 			}
 		}

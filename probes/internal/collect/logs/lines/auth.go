@@ -50,6 +50,10 @@ func ParseSSH(message string) (SSH, bool) {
 // read takes the words of "password for invalid user ann from 203.0.113.9 port 4711 ssh2: ED25519 SHA256:…". The user's
 // name is what an attacker types, so it ends at the last " from ".
 func (s *SSH) read(rest string) {
+	if s.Event == "connection" {
+		// What follows is the host's own side: "203.0.113.9 port 4711 on 192.0.2.1 port 22".
+		rest, _, _ = strings.Cut(rest, " on ")
+	}
 	who, where := rest, ""
 	if at := strings.LastIndex(rest, " from "); at >= 0 {
 		who, where = rest[:at], rest[at+len(" from "):]
@@ -108,7 +112,9 @@ func (s *SSH) where(where string) {
 		case i == 0:
 			s.Address = address(word)
 		case word == "port" && i+1 < len(words):
-			s.Port = max(0, whole(strings.TrimRight(words[i+1], ":")))
+			// "port 4711:11: bye" brings the reason for leaving.
+			port, _, _ := strings.Cut(words[i+1], ":")
+			s.Port = max(0, whole(port))
 		case strings.HasPrefix(word, "SHA256:") || strings.HasPrefix(word, "MD5:"):
 			s.Fingerprint = word
 			s.KeyType = strings.Trim(words[i-1], ":")

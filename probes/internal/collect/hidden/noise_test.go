@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"sandfly/probes/internal/collect/fact/facttest"
 )
 
 // makeNoise starts what a busy host does until stop is called: processes, threads, directories and connections that
@@ -52,4 +54,15 @@ func connect() {
 	}
 	defer client.Close()
 	time.Sleep(time.Millisecond)
+}
+
+// BenchmarkWholeRange is the sweep over every number that kernel.pid_max can allow, by kill(2) alone, as a rule on
+// beyond_allocated asks for.
+func BenchmarkWholeRange(b *testing.B) {
+	for b.Loop() {
+		s := &sweep{kernelView: liveView(visitOf(facttest.Env("/"))), v: visitOf(facttest.Env("/"))}
+		if found, err := s.run(1, pidLimit); err != nil || len(found) > 0 {
+			b.Fatal(found, err)
+		}
+	}
 }

@@ -1,8 +1,10 @@
 """Pictures of the console for the documentation.
 
-    .venv/bin/python tests/console/screenshots.py URL USER DIRECTORY [--page NAME]… [--size 1280x900]… [--theme light]…
+    .venv/bin/python -m tests.console.screenshots URL USER DIRECTORY [--page NAME[=ADDRESS]]… [--size 1280x900]…
+        [--theme light]… [--full]
 
-Reads the password from SANDFLY_PASSWORD. Writes `<page>-<width>-<theme>.png`; needs a running console with data.
+Reads the password from SANDFLY_PASSWORD. Writes `<page>-<width>-<theme>.png`; needs a running console with data, such
+as `tests.console.demo` makes.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ PAGES = {
     "credentials": "/inventory/credential/",
     "credential-form": "/inventory/credential/add/",
     "audit-log": "/auditlog/logentry/",
+    "record": "/findings/record/ .field-shown_identity a",
+    "password": "/password_change/",
     "docs": "/api/v1/docs",
 }
 
@@ -69,8 +73,8 @@ def pictures(browser: Browser, options: argparse.Namespace, password: str) -> It
                 page.goto(f"{options.url}/login/")
                 yield take(page, options, "login", size, theme)
                 sign_in(page, options.url, options.user, password)
-                for name in options.page:
-                    visit(page, options.url, PAGES[name])
+                for name, address in options.page.items():
+                    visit(page, options.url, address)
                     yield take(page, options, name, size, theme)
 
 
@@ -80,17 +84,25 @@ def take(page: Page, options: argparse.Namespace, name: str, size: str, theme: s
     return path
 
 
+def named_address(text: str) -> tuple[str, str]:
+    """`start`, or `web1=/inventory/host/?q=web1 .field-shown_name a` for a page that has no name yet."""
+    name, has_address, address = text.partition("=")
+    if not has_address and name not in PAGES:
+        raise argparse.ArgumentTypeError(f"no page {name!r}: use one of {', '.join(PAGES)}, or NAME=ADDRESS")
+    return name, address or PAGES[name]
+
+
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Write pictures of a running console.")
     parser.add_argument("url", type=lambda text: text.rstrip("/"))
     parser.add_argument("user")
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--page", action="append", choices=PAGES)
+    parser.add_argument("--page", action="append", type=named_address)
     parser.add_argument("--size", action="append")
     parser.add_argument("--theme", action="append", choices=["light", "dark"])
     parser.add_argument("--full", action="store_true", help="the whole page instead of the first screen")
     options = parser.parse_args()
-    options.page = options.page or list(PAGES)
+    options.page = dict(options.page or PAGES)
     options.size = options.size or ["1280x900", "390x844"]
     options.theme = options.theme or ["light", "dark"]
     return options

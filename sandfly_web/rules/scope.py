@@ -40,7 +40,8 @@ def parse_scope(document: Document, source: LogSource, when: Expr | None, faults
     line = document.line(("sandfly", "scope"))
     if subject not in WALKED_SUBJECTS:
         if raw is not None:
-            faults.add(line, "sandfly.scope", f"only file, directory and package_file rules have a scope, not {subject}; remove it")
+            problem = f"only file, directory and package_file rules have a scope, not {subject}; remove it"
+            faults.add(line, "sandfly.scope", problem)
         return None
     written = _read(raw, line, faults) if raw is not None else Scope()
     if written is None or written.paths:

@@ -101,7 +101,9 @@ def test_other_subjects_have_no_scope(build: Build) -> None:
 
 
 def test_a_package_file_rule_looks_where_its_conditions_say(build: Build) -> None:
-    rule = build({"path": ["/usr/bin/ps", "/usr/bin/ss"], "digest_matches": False}, logsource={"category": "package_file"})
+    rule = build(
+        {"path": ["/usr/bin/ps", "/usr/bin/ss"], "digest_matches": False}, logsource={"category": "package_file"}
+    )
 
     assert rule.plan_rule.scope is not None
     assert rule.plan_rule.scope.paths == ["/usr/bin/ps", "/usr/bin/ss"]

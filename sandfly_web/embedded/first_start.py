@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ADMIN = "admin"
 FIRST_RULE_TYPES = ("detection", "recon")
 DAILY_S = 24 * 3600
+WEEKLY_S = 7 * DAILY_S
 # No letters or digits that look alike.
 PASSWORD_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # noqa: S105 - an alphabet
 PASSWORD_GROUPS = 4
@@ -101,7 +102,7 @@ def read_public_key(data: DataDir) -> str:
 
 
 def ensure_inventory(data: DataDir) -> Host | None:
-    """Zone `default`; with its first creation also this machine as a host and a daily schedule.
+    """Zone `default`; with its first creation also this machine as a host, a daily schedule and a deep weekly one.
 
     Returns that host when it was made now. One that somebody deleted later stays deleted.
     """
@@ -112,8 +113,11 @@ def ensure_inventory(data: DataDir) -> Host | None:
             return None
         host = add_host("local", HostOptions(zone=zone), name=os.uname().nodename)
         if not Schedule.objects.exists():
-            schedule = Schedule.objects.create(name="Daily", interval_s=DAILY_S, rule_types=list(FIRST_RULE_TYPES))
-            # Its first scan is asked for by hand, a second one within minutes would say the same.
-            due = timezone.now() + timedelta(seconds=DAILY_S)
-            ScheduledHost.objects.create(schedule=schedule, host=host, next_due_at=due)
+            for name, interval_s, deep in (("Daily", DAILY_S, False), ("Weekly, deep", WEEKLY_S, True)):
+                schedule = Schedule.objects.create(
+                    name=name, interval_s=interval_s, rule_types=list(FIRST_RULE_TYPES), is_deep=deep
+                )
+                # The first scan is asked for by hand, a second one within minutes would say the same.
+                due = timezone.now() + timedelta(seconds=DAILY_S)
+                ScheduledHost.objects.create(schedule=schedule, host=host, next_due_at=due)
         return host

@@ -16,6 +16,7 @@ MAX_VALUE_CHARS = 4096
 GAP = " … "
 
 Identity = Mapping[str, Any]
+Words = Callable[[Identity], str]
 
 
 def thing(subject: str, identity: Identity) -> str:
@@ -60,22 +61,33 @@ def socket(identity: Identity) -> str:
     return " ".join(word for word in (kind, place or value(identity, "path"), owner) if word)
 
 
-def cron_job(identity: Identity) -> str:
-    path, command = value(identity, "path"), value(identity, "command")
-    return f"{path}: {command}" if path and command else path or command
-
-
 def authorized_key(identity: Identity) -> str:
-    """`/root/.ssh/authorized_keys SHA256:…`: the key is named, not the whole of it."""
-    return " ".join(filter(None, (value(identity, "path"), value(identity, "fingerprint"))))
+    """`/root/.ssh/authorized_keys SHA256:… (toor)`: the key is named, not shown whole; accounts may share a file."""
+    words = spaced("path", "fingerprint")(identity)
+    owner = value(identity, "username")
+    return f"{words} ({owner})" if owner else words
 
 
-def host(identity: Identity) -> str:
-    return value(identity, "hostname") or value(identity, "machine_id")
+def host_key(identity: Identity) -> str:
+    """`10.0.0.7:22 SHA256:…`."""
+    endpoint = ":".join(filter(None, (value(identity, "address"), value(identity, "port"))))
+    return " ".join(filter(None, (endpoint, value(identity, "fingerprint"))))
 
 
-def only(name: str) -> Callable[[Identity], str]:
-    return lambda identity: value(identity, name)
+def first(*names: str) -> Words:
+    """The first of the fields that has a value."""
+    return lambda identity: next((text for name in names if (text := value(identity, name))), "")
+
+
+def spaced(*names: str) -> Words:
+    """The fields that have a value, in this order."""
+    return lambda identity: " ".join(text for name in names if (text := value(identity, name)))
+
+
+def line_of_file(*names: str) -> Words:
+    """`/etc/cron.d/sync: curl …`: a file and the first of the fields that says which of its lines is meant."""
+    pick = first(*names)
+    return lambda identity: ": ".join(filter(None, (value(identity, "path"), pick(identity))))
 
 
 def everything(identity: Identity) -> str:
@@ -83,17 +95,32 @@ def everything(identity: Identity) -> str:
     return " · ".join(text for name in list(identity)[:16] if (text := value(identity, name)))
 
 
-WORDS: dict[str, Callable[[Identity], str]] = {
+WORDS: dict[str, Words] = {
     "process": process,
     "socket": socket,
-    "cron_job": cron_job,
     "authorized_key": authorized_key,
-    "host": host,
-    "file": only("path"),
-    "directory": only("path"),
-    "mount": only("path"),
-    "systemd_unit": only("path"),
-    "user": only("username"),
-    "group": only("groupname"),
-    "kernel_module": only("name"),
+    "host_key": host_key,
+    "host": first("hostname", "machine_id"),
+    "user": first("username"),
+    "group": first("groupname"),
+    "at_job": first("command"),
+    "container": spaced("runtime", "name", "image"),
+    "ebpf": spaced("kind", "type", "name", "path"),
+    "hidden": spaced("kind", "name", "path", "protocol", "local_address", "local_port"),
+    "known_host": spaced("path", "name", "fingerprint"),
+    "log_line": spaced("program", "username", "remote_address", "pattern"),
+    "login": spaced("username", "host", "source"),
+    "package": first("name"),
+    "pam_rule": spaced("path", "type", "control", "module", "arguments_text"),
+    **dict.fromkeys(("cron_job", "autostart", "init_script", "shell_history", "udev_rule"), line_of_file("command")),
+    **dict.fromkeys(("ld_preload",), line_of_file("entry")),
+    **dict.fromkeys(("shell_startup", "sudo_rule"), line_of_file("text", "command")),
+    **dict.fromkeys(("kernel", "kernel_module"), first("name")),
+    **dict.fromkeys(
+        (
+            *("file", "directory", "mount", "systemd_unit", "library", "log_file", "package_file"),
+            *("private_key", "web_script"),
+        ),
+        first("path"),
+    ),
 }

@@ -14,6 +14,7 @@ from django.db.models import Q
 
 from sandfly_web.rules import catalog
 from sandfly_web.rules.compiled import CompiledRule, RuleErrors, RuleStatus
+from sandfly_web.rules.depth import is_deep
 from sandfly_web.rules.models import Rule, RuleRevision
 from sandfly_web.rules.sigma import parse_rule
 from scanners.contract import PlanRule
@@ -139,12 +140,15 @@ def set_enabled(rules: Iterable[Rule], *, is_enabled: bool) -> None:
         rule.save(update_fields=["is_enabled", "updated_at"])
 
 
-def select_rules(types: Iterable[str] = (), tags: Iterable[str] = (), names: Iterable[str] = ()) -> list[Rule]:
+def select_rules(
+    types: Iterable[str] = (), tags: Iterable[str] = (), names: Iterable[str] = (), *, deep: bool = False
+) -> list[Rule]:
     """The rules of a scan, ordered by id.
 
     Names (or ids): exactly these, also when disabled, so that a rule can be tried before it is enabled. Else all
     enabled rules of the types (default: detection and recon) that have one of the tags, if any are given; a tag may
-    leave out its namespace. Raises ValidationError for a name or type that is not there.
+    leave out its namespace. Deep rules (`rules.depth`) only when asked for. Raises ValidationError for a name or type
+    that is not there.
     """
     wanted = list(names)
     if wanted:
@@ -155,7 +159,8 @@ def select_rules(types: Iterable[str] = (), tags: Iterable[str] = (), names: Ite
     # The text columns are large and not looked at.
     rules = Rule.objects.filter(type__in=kinds, is_enabled=True).defer("source", "description").order_by("pk")
     words = {tag.lower() for tag in tags}
-    return [rule for rule in rules if not words or _has_tag(rule.tags, words)]
+    chosen = [rule for rule in rules if not words or _has_tag(rule.tags, words)]
+    return [rule for rule in chosen if deep or not is_deep(decode_plan_rule(rule.plan_rule))]
 
 
 def _has_tag(tags: list[str], words: set[str]) -> bool:

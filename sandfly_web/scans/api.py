@@ -135,6 +135,9 @@ class ScanRequestSerializer(serializers.Serializer[Any]):
         max_length=MAX_NAMED,
         help_text="Exactly these rules, by name or id.",
     )
+    deep = serializers.BooleanField(
+        required=False, help_text="Also the rules that compare all packages with the disk and sweep for what is hidden."
+    )
     priority = PriorityField(required=False, help_text="Default: normal.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -160,6 +163,7 @@ class ScanRequestSerializer(serializers.Serializer[Any]):
             types=tuple(values.get("types", ())),
             tags=tuple(values.get("rule_tags", ())),
             names=tuple(values.get("rules", ())),
+            deep=values.get("deep", False),
         )
 
 
@@ -239,6 +243,7 @@ class ScheduleSerializer(serializers.ModelSerializer[Schedule]):
             "jitter_s",
             "rule_types",
             "rule_tags",
+            "is_deep",
             "host_tags",
             "created_at",
         ]

@@ -38,7 +38,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
 
     class Meta:
         model = Schedule
-        fields = ["name", "is_enabled", "interval_s", "jitter_s", "rule_types", "rule_tags", "host_tags"]
+        fields = ["name", "is_enabled", "interval_s", "jitter_s", "rule_types", "rule_tags", "is_deep", "host_tags"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -44,6 +44,7 @@ class RuleChoice:
     types: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    deep: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def request_scans(
         raise ValidationError({"hosts": f"{len(unique)} hosts; at most {MAX_HOSTS} at once"})
     if priority not in Scan.Priority.values:
         raise ValidationError({"priority": f"{priority} is no priority"})
-    plan = ensure_plan(select_rules(choice.types, choice.tags, choice.names))
+    plan = ensure_plan(select_rules(choice.types, choice.tags, choice.names, deep=choice.deep))
     batch_id = batch or uuid.uuid4()
     expires_at = timezone.now() + timedelta(seconds=settings.SCAN_EXPIRES_S)
     scans = [
@@ -105,7 +106,7 @@ def ensure_plan(rules: Sequence[Rule]) -> Plan:
 
 def plan_for_schedule(schedule: Schedule) -> Plan:
     """Raises ValidationError when the schedule's types and tags fit no enabled rule."""
-    return ensure_plan(select_rules(schedule.rule_types, schedule.rule_tags))
+    return ensure_plan(select_rules(schedule.rule_types, schedule.rule_tags, deep=schedule.is_deep))
 
 
 def cancel_scan(scan: Scan) -> Scan:

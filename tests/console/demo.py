@@ -25,23 +25,29 @@ from tests.hosts.host import Host, make_host, wait_until
 from tests.hosts.seed import User
 
 USER = "maria"
+ADDRESSES = {name: f"10.99.7.{4 * place + 2}" for place, name in enumerate(("web1", "db1", "build1", "edge1", "mail1"))}
+HIDDEN = (str(ROOT), "/root", *map(str, Path("/usr").glob("**/dist-packages")))
+TAGS = {"web1": ["web"], "web2": ["web"], "db1": ["database"], "build1": ["internal"], "edge1": ["edge"]}
 # File name → page, width and theme of the picture.
 PICTURES = {
     "start-light.png": ("start", "1280x900", "light"),
-    "finding-light.png": ("finding=/findings/finding/?q=deleted .field-shown_title a", "1280x900", "light"),
+    "finding-light.png": ("finding=/findings/finding/?q=temporary .field-shown_title a", "1280x900", "light"),
     "host-dark.png": ("host=/inventory/host/?q=web1 .field-shown_name a", "1280x900", "dark"),
-    "scan-light.png": ("scan=/scans/scan/?host__name=build1 .field-shown_status a", "1280x900", "light"),
+    "scan-light.png": ("scan", "1280x900", "light"),
     "rules-light.png": ("rules", "1280x900", "light"),
 }
 # An installation that was started two weeks ago; runs in its `manage.py shell`.
 AGE = """
 from datetime import timedelta
 from django.contrib.auth.models import Group, User
-from django.db.models import F
-from sandfly_web.findings.models import Finding
+from sandfly_web.findings.models import Finding, FindingEvent
+from sandfly_web.inventory.models import Host
+Host.objects.filter(transport="local").delete()
+Host.objects.exclude(kernel="").update(kernel="6.1.0-26-amd64")
 for place, finding in enumerate(Finding.objects.order_by("id").only("first_seen_at")):
     first = finding.first_seen_at - timedelta(days=place * place % 13, hours=place % 7)
     Finding.objects.filter(pk=finding.pk).update(first_seen_at=first, count=1 + place * place % 13)
+    FindingEvent.objects.filter(finding=finding, kind="created").update(created_at=first)
 user = User.objects.create_user("{user}", password="{password}", is_staff=True)
 user.groups.add(Group.objects.get(name="admin"))
 """
@@ -65,12 +71,12 @@ def database_server(host: Host) -> Iterator[None]:
 def start_hosts(stack: ExitStack) -> dict[str, Host]:
     """Each in a network of its own, so that addresses look like those of a fleet."""
     users = {"build1": [User("ci")], "mail1": [User("ops", password=secrets.token_urlsafe(9))]}
-    hosts = {
-        name: stack.enter_context(
-            make_host(name, address=f"10.99.7.{4 * place + 2}", port=22, own_network=True, users=users.get(name, []))
-        )
-        for place, name in enumerate(("web1", "db1", "build1", "edge1", "mail1"))
-    }
+    hosts = {}
+    for place, (name, address) in enumerate(ADDRESSES.items()):
+        host = make_host(name, address=address, port=22, own_network=True, users=users.get(name, []), hide=HIDDEN)
+        hosts[name] = stack.enter_context(host)
+        # What this machine has of its own is nothing to show.
+        hosts[name].run(f"rm -f /usr/sbin/policy-rc.d; echo {place:032x} > /etc/machine-id")
     stack.enter_context(plant(hosts["web1"]))
     stack.enter_context(database_server(hosts["db1"]))
     hosts["build1"].run("mkdir -p /var/tmp/.cache && cp /bin/sh /var/tmp/.cache/sh && chmod 4755 /var/tmp/.cache/sh")
@@ -88,13 +94,19 @@ def enrol(product: Product, hosts: dict[str, Host]) -> dict[str, str]:
     credential = product.results("credentials")[0]["id"]
     gone = {"name": "backup1", "address": hosts["web1"].address, "port": 2222, "zone": zone, "credential": credential}
     ids["backup1"] = product.call("POST", "hosts", gone)["id"]
-    product.call("POST", "hosts", gone | {"name": "web2", "address": "web2.example.net", "port": 22})
+    ids["web2"] = product.call("POST", "hosts", gone | {"name": "web2", "address": "web2.example.net", "port": 22})[
+        "id"
+    ]
+    for name, tags in TAGS.items():
+        product.call("PATCH", f"hosts/{ids[name]}", {"tags": tags})
     return ids
 
 
 def scan_all(product: Product, hosts: dict[str, Host], ids: dict[str, str]) -> None:
     """Once each; edge1 again after its host key changed."""
-    for host_id in ids.values():
+    for name, host_id in ids.items():
+        if name == "web2":
+            continue  # Never scanned.
         scan = product.call("POST", "scans", {"hosts": [host_id], "types": ["detection", "recon"], "priority": "high"})
         product.wait_for_scan(scan["scans"][0]["id"])
     hosts["edge1"].rekey()

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandfly_web.findings.thing import MAX_CHARS, WORDS, shorten, thing
+from sandfly_web.rules.fields import registry
 
 
 @pytest.mark.parametrize(
@@ -34,8 +35,15 @@ from sandfly_web.findings.thing import MAX_CHARS, WORDS, shorten, thing
         (
             "authorized_key",
             {"username": "root", "fingerprint": "SHA256:a", "path": "/root/.ssh/authorized_keys"},
-            "/root/.ssh/authorized_keys SHA256:a",
+            "/root/.ssh/authorized_keys SHA256:a (root)",
         ),
+        (
+            "host_key",
+            {"port": 22, "address": "10.0.0.7", "fingerprint": "SHA256:a"},
+            "10.0.0.7:22 SHA256:a",
+        ),
+        ("sudo_rule", {"path": "/etc/sudoers", "kind": "user", "text": "", "command": "ALL"}, "/etc/sudoers: ALL"),
+        ("log_line", {"program": "sshd", "username": None, "remote_address": "192.0.2.1"}, "sshd 192.0.2.1"),
         ("host", {"machine_id": "7f", "hostname": "web1"}, "web1"),
         ("user", {"username": "toor"}, "toor"),
         ("file", {"path": "/tmp/\u202egpj.sh"}, r"/tmp/\u202egpj.sh"),
@@ -46,6 +54,16 @@ from sandfly_web.findings.thing import MAX_CHARS, WORDS, shorten, thing
 )
 def test_the_line_names_the_thing(subject: str, identity: dict[str, Any], words: str) -> None:
     assert thing(subject, identity) == words
+
+
+def test_words_use_fields_that_the_identities_have() -> None:
+    mute = [
+        subject.name
+        for subject in registry().values()
+        if subject.name in WORDS and not WORDS[subject.name](dict.fromkeys(subject.identity, "x"))
+    ]
+
+    assert mute == []
 
 
 def test_long_lines_keep_their_beginning_and_their_end() -> None:

@@ -72,7 +72,7 @@ def test_the_first_start_enrols_this_machine_and_a_daily_schedule(prepared):
 
     assert host is not None
     assert host.transport == Host.Transport.LOCAL
-    schedule = Schedule.objects.get()
+    schedule = Schedule.objects.get(is_deep=False)
     assert (schedule.interval_s, schedule.rule_types) == (86400, ["detection", "recon"])
     assert ScheduledHost.objects.get().host == host
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sandfly_web.rules.catalog import load_catalog
 from sandfly_web.rules.compiled import CompiledRule, RuleErrors
+from sandfly_web.rules.depth import is_deep
 from sandfly_web.rules.plan import BuiltPlan, build_plan
 from sandfly_web.rules.select import select
 from sandfly_web.scans.oneshot.formats import Ecs, JsonDocument, JsonLines, Sarif, Writer
@@ -84,15 +85,19 @@ class KnownHosts:
             self.entries += parse_known_hosts(lines)
 
 
-def choose_rules(types: str, names: list[str]) -> list[CompiledRule]:
-    """Rules of the catalogue by type, or exactly those named (by name, tag or rule file). Raises SessionError."""
+def choose_rules(types: str, names: list[str], *, deep: bool = False) -> list[CompiledRule]:
+    """Rules of the catalogue by type (deep ones when asked for), or exactly those named by name, tag or rule file.
+
+    Raises SessionError.
+    """
     files = [name for name in names if name.endswith((".yml", ".yaml")) and Path(name).is_file()]
     try:
         chosen = load_catalog(files) if files else []
         if named := [name for name in names if name not in files]:
             chosen += select(load_catalog(), names=named)
         if not names:
-            chosen = select(load_catalog(), types=[word.strip() for word in types.split(",") if word.strip()])
+            wanted = select(load_catalog(), types=[word.strip() for word in types.split(",") if word.strip()])
+            chosen = [rule for rule in wanted if deep or not is_deep(rule.plan_rule)]
     except (RuleErrors, ValueError) as error:
         raise SessionError(str(error)) from None
     chosen = list({rule.id: rule for rule in chosen}.values())
@@ -160,7 +165,7 @@ class Visitor:
 
 def run_session(options: dict[str, Any], run_visit: RunVisit) -> int:
     """Exit status of the whole run. Raises TargetError, IdentityError and SessionError before any host is touched."""
-    rules = choose_rules(options["type"], options["rule"])
+    rules = choose_rules(options["type"], options["rule"], deep=options["deep"])
     limits = PRIORITY_LIMITS[options["priority"]]
     plan = build_plan(rules, limits)
     jumps = tuple(next(parse_target(text)) for text in options["jump"])

@@ -27,7 +27,7 @@ from tests.hosts.seed import User
 USER = "maria"
 ADDRESSES = {name: f"10.99.7.{4 * place + 2}" for place, name in enumerate(("web1", "db1", "build1", "edge1", "mail1"))}
 HIDDEN = (str(ROOT), "/root", *map(str, Path("/usr").glob("**/dist-packages")))
-TAGS = {"web1": ["web"], "web2": ["web"], "db1": ["database"], "build1": ["internal"], "edge1": ["edge"]}
+TAGS = {"web1": "web", "web2": "web", "db1": "database", "build1": "internal", "edge1": "edge"}
 # File name → page, width and theme of the picture.
 PICTURES = {
     "start-light.png": ("start", "1280x900", "light"),
@@ -97,8 +97,10 @@ def enrol(product: Product, hosts: dict[str, Host]) -> dict[str, str]:
     ids["web2"] = product.call("POST", "hosts", gone | {"name": "web2", "address": "web2.example.net", "port": 22})[
         "id"
     ]
-    for name, tags in TAGS.items():
-        product.call("PATCH", f"hosts/{ids[name]}", {"tags": tags})
+    for tag in sorted(set(TAGS.values())):
+        product.call("POST", "tags", {"name": tag})
+    for name, tag in TAGS.items():
+        product.call("PATCH", f"hosts/{ids[name]}", {"tags": [tag]})
     return ids
 
 

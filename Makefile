@@ -6,7 +6,7 @@ PORT ?= 8000
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.requirements.lock
-GO_ENV := GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local CGO_ENABLED=0 GOCACHE=$${GOCACHE:-$(CURDIR)/probes/.gocache}
+GO_ENV := GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local GOEXPERIMENT=nojsonv2 CGO_ENABLED=0 GOCACHE=$${GOCACHE:-$(CURDIR)/probes/.gocache}
 GO := $(GO_ENV) $(CURDIR)/$(VENV)/bin/go
 GOFMT = $$($(VENV)/bin/python -c 'import pathlib, go; print(pathlib.Path(go.__file__).parent / "bin" / "gofmt")')
 TEST_PACKAGES := openssh-server openssh-client sudo redis-server chromium dropbear-bin busybox-static iproute2 qemu-user-static

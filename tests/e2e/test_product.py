@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,16 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 def probes_on(host: Host) -> list[str]:
-    """Process ids, as the host has them, of probes that run there."""
-    return [str(pid) for pid, line in host.processes().items() if "/sf" in line]
+    """Process ids, as the host has them, of probes that have removed themselves and so are at work."""
+    running = [pid for pid, line in host.processes().items() if line.split(" ")[0].endswith("/sf")]
+    return [str(pid) for pid in running if is_deleted(host.root / "proc" / str(pid) / "exe")]
+
+
+def is_deleted(exe: Path) -> bool:
+    try:
+        return str(exe.readlink()).endswith(" (deleted)")
+    except OSError:
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +110,8 @@ def test_a_cancelled_scan_ends_and_leaves_nothing(product: Product) -> None:
         host_id = product.add_host(host, product.add_credential("cancelled", private_key=host.key_path().read_text()))
         scan_id = product.start_scan(host_id)
         wait_until(lambda: bool(probes_on(host)), 30)
-        # Held, so that the scan cannot end by itself before the request has come to the worker.
+        # Held once it has its plan, so that the scan cannot end by itself before the request has come to the worker.
+        time.sleep(0.3)
         held = probes_on(host)
         host.run("kill -STOP " + " ".join(held))
 

@@ -67,14 +67,18 @@ def test_the_zone_key_is_private_and_its_public_half_is_the_zone_s(prepared):
     assert Zone.objects.get(name="default").public_key not in path.read_text()
 
 
-def test_the_first_start_enrols_this_machine_and_a_daily_schedule(prepared):
+def test_the_first_start_enrols_this_machine_with_a_daily_and_a_deep_weekly_schedule(prepared):
     host = first_start.ensure_inventory(prepared)
 
     assert host is not None
     assert host.transport == Host.Transport.LOCAL
-    schedule = Schedule.objects.get(is_deep=False)
-    assert (schedule.interval_s, schedule.rule_types) == (86400, ["detection", "recon"])
-    assert ScheduledHost.objects.get().host == host
+    daily, weekly = Schedule.objects.order_by("interval_s")
+    assert (daily.interval_s, daily.rule_types, daily.is_deep) == (86400, ["detection", "recon"], False)
+    assert (weekly.interval_s, weekly.is_deep) == (7 * 86400, True)
+    assert [(due.schedule, due.host) for due in ScheduledHost.objects.order_by("schedule__interval_s")] == [
+        (daily, host),
+        (weekly, host),
+    ]
 
 
 def test_what_was_deleted_stays_deleted(prepared):

@@ -13,6 +13,7 @@ import (
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/limits"
 	"sandfly/probes/internal/report"
+	"sandfly/probes/internal/seq"
 )
 
 // grace is how long collectors have to notice that the visit must end; one that hangs in the kernel (a dead network
@@ -118,7 +119,7 @@ func (e *Engine) guarded(
 // place finds the line of a stack that raised the fault: the first one of ours behind the call of panic.
 func place(stack string) string {
 	_, stack, _ = strings.Cut(stack, "panic(")
-	for line := range strings.Lines(stack) {
+	for line := range seq.Lines(stack) {
 		if at := strings.Index(line, "/internal/"); at >= 0 && strings.HasPrefix(line, "\t") {
 			where, _, _ := strings.Cut(line[at+1:], " ")
 			return strings.TrimSpace(where)

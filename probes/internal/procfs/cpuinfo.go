@@ -2,6 +2,8 @@ package procfs
 
 import (
 	"strings"
+
+	"sandfly/probes/internal/seq"
 )
 
 // ReadCPU reads the first entry of /proc/cpuinfo as key → value; the keys differ by architecture.
@@ -15,7 +17,7 @@ func (fs FS) ReadCPU() (cpu map[string]string, err error) {
 
 func parseCPU(data []byte) map[string]string {
 	cpu := map[string]string{}
-	for line := range strings.Lines(string(data)) {
+	for line := range seq.Lines(string(data)) {
 		key, value, found := strings.Cut(line, ":")
 		key = strings.TrimSpace(key)
 		if _, seen := cpu[key]; found && !seen {

@@ -2,6 +2,8 @@ package procfs
 
 import (
 	"strings"
+
+	"sandfly/probes/internal/seq"
 )
 
 // ReadMemory reads /proc/meminfo as name → bytes.
@@ -15,7 +17,7 @@ func (fs FS) ReadMemory() (memory map[string]int64, err error) {
 
 func parseMemory(data []byte) map[string]int64 {
 	memory := map[string]int64{}
-	for line := range strings.Lines(string(data)) {
+	for line := range seq.Lines(string(data)) {
 		key, value, _ := strings.Cut(line, ":")
 		if kb, ok := parseKB([]byte(strings.TrimSpace(value))); ok && kb < 1<<52 {
 			memory[key] = kb << 10

@@ -5,6 +5,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"sandfly/probes/internal/seq"
 )
 
 // Module is one line of /proc/modules, see proc_modules(5).
@@ -64,7 +66,7 @@ func parseModule(line []byte) (Module, error) {
 // parseUsers reads "a,b," or "-"; "[permanent]" stands among the users but is none.
 func parseUsers(word string) []string {
 	users := []string{}
-	for user := range strings.SplitSeq(word, ",") {
+	for user := range seq.Split(word, ",") {
 		if user != "" && user != "-" && user != "[permanent]" {
 			users = append(users, user)
 		}
@@ -76,7 +78,7 @@ func parseUsers(word string) []string {
 // ("kernel/fs/x.ko.xz: dependencies") or modules.builtin ("kernel/fs/x.ko").
 func ModuleFiles(data []byte) map[string]string {
 	files := map[string]string{}
-	for line := range strings.Lines(string(data)) {
+	for line := range seq.Lines(string(data)) {
 		file, _, _ := strings.Cut(strings.TrimSpace(line), ":")
 		if name := moduleName(file); name != "" {
 			files[name] = file

@@ -3,6 +3,8 @@ package procfs
 import (
 	"bytes"
 	"strings"
+
+	"sandfly/probes/internal/seq"
 )
 
 // Mount is one line of /proc/PID/mountinfo, see proc_pid_mountinfo(5).
@@ -63,7 +65,7 @@ func parseMount(line []byte) (Mount, error) {
 
 func splitOptions(word string) []string {
 	var options []string
-	for option := range strings.SplitSeq(word, ",") {
+	for option := range seq.Split(word, ",") {
 		if option != "" {
 			options = append(options, unescape(option))
 		}

@@ -3,6 +3,8 @@ package procfs
 import (
 	"net/netip"
 	"strings"
+
+	"sandfly/probes/internal/seq"
 )
 
 // ReadLocalIPv4 reads the host's own IPv4 addresses from /proc/net/fib_trie.
@@ -19,7 +21,7 @@ func parseFibTrie(data []byte) []netip.Addr {
 	var addresses []netip.Addr
 	seen := map[netip.Addr]bool{}
 	leaf := netip.Addr{}
-	for line := range strings.Lines(string(data)) {
+	for line := range seq.Lines(string(data)) {
 		line = strings.TrimSpace(line)
 		if text, isLeaf := strings.CutPrefix(line, "|-- "); isLeaf {
 			leaf, _ = netip.ParseAddr(text)

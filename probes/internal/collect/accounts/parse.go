@@ -4,6 +4,8 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+
+	"sandfly/probes/internal/seq"
 )
 
 // User is one line of passwd(5).
@@ -80,7 +82,7 @@ func hashKind(hash string) string {
 // lines gives the lines that the C library's readers look at: without leading blanks, comments and empty ones.
 func lines(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for line := range strings.SplitSeq(text, "\n") {
+		for line := range seq.Split(text, "\n") {
 			line = strings.TrimLeft(line, " \t\r\v\f")
 			if line == "" || line[0] == '#' {
 				continue

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"sandfly/probes/internal/seq"
 )
 
 // dockerConfig is the part of config.v2.json that matters.
@@ -163,7 +165,7 @@ func parseBind(text string) mount {
 		return mount{}
 	}
 	isReadOnly := false
-	for option := range strings.SplitSeq(options, ",") {
+	for option := range seq.Split(options, ",") {
 		isReadOnly = isReadOnly || option == "ro"
 	}
 	return mount{source, destination, isReadOnly}

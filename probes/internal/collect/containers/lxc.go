@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/seq"
 )
 
 // lxcPlaces are where LXC and its managers keep one directory a container with a file of `lxc.` settings.
@@ -46,7 +47,7 @@ func lxc(v *visit) ([]*container, error) {
 func parseLXC(text string) *container {
 	c := &container{userNamespace: yes(false), noAppArmor: yes(false), noSeccomp: yes(true), hostPID: yes(false),
 		hostNetwork: yes(true), hostIPC: yes(false), hostUTS: yes(false), capDrop: []string{}, mounts: []mount{}}
-	for line := range strings.Lines(text) {
+	for line := range seq.Lines(text) {
 		key, value, found := strings.Cut(strings.TrimSpace(line), "=")
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 		if !found || strings.HasPrefix(key, "#") {
@@ -117,7 +118,7 @@ func nspawn(v *visit) ([]*container, error) {
 func parseNspawn(text string) *container {
 	c := &container{privileged: yes(false), hostNetwork: yes(true), capAdd: []string{}, capDrop: []string{},
 		mounts: []mount{}}
-	for line := range strings.Lines(text) {
+	for line := range seq.Lines(text) {
 		key, value, found := strings.Cut(strings.TrimSpace(line), "=")
 		if !found {
 			continue

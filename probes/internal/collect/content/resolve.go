@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"sandfly/probes/internal/collect"
+	"sandfly/probes/internal/seq"
 )
 
 const (
@@ -176,7 +177,7 @@ func (w *walk) step(part string, follow bool) (target string, err error) {
 // parts splits a path into its components without "" and ".".
 func parts(name string) []string {
 	var out []string
-	for part := range strings.SplitSeq(name, "/") {
+	for part := range seq.Split(name, "/") {
 		if part != "" && part != "." {
 			out = append(out, part)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/seq"
 )
 
 const (
@@ -149,7 +150,7 @@ func (c *cronReader) table(file string, d cronDirectory, ignored bool, parse fun
 	from := &origin{v: c.v, path: file}
 	var environment []string
 	number := int64(0)
-	for line := range strings.SplitSeq(string(data), "\n") {
+	for line := range seq.Split(string(data), "\n") {
 		if number++; number > maxCronLines {
 			c.status.Partial("cron_job", fmt.Errorf("%s: more than %d lines: %w", file, maxCronLines, collect.ErrLimit))
 			return nil

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"sandfly/probes/internal/seq"
 )
 
 // cronLine is one line of a crontab(5) that is no comment.
@@ -119,7 +121,7 @@ func parseSchedule(fields []string) (interval int64, valid bool) {
 // parse gives the sorted values that a field stands for.
 func (r cronRange) parse(field string) (values []int, ok bool) {
 	set := map[int]bool{}
-	for part := range strings.SplitSeq(field, ",") {
+	for part := range seq.Split(field, ",") {
 		span, stepText, stepped := strings.Cut(part, "/")
 		step := 1
 		if stepped {

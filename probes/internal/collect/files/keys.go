@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/seq"
 )
 
 const (
@@ -154,7 +154,7 @@ func (r *keyReader) file(o owner, name string) ([]*authorizedKey, error) {
 	from := &origin{v: r.v, path: name}
 	var keys []*authorizedKey
 	invalid, number := 0, int64(0)
-	for line := range strings.SplitSeq(string(data), "\n") {
+	for line := range seq.Split(string(data), "\n") {
 		number++
 		parsed, ok := parseKeyLine(line)
 		if !ok {

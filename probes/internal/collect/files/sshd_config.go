@@ -11,6 +11,7 @@ import (
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/glob"
+	"sandfly/probes/internal/seq"
 )
 
 const (
@@ -93,7 +94,7 @@ func (k *keyFiles) read(name string, depth int, inMatch bool) {
 		}
 		return
 	}
-	for line := range strings.SplitSeq(string(data), "\n") {
+	for line := range seq.Split(string(data), "\n") {
 		words := configWords(line)
 		if len(words) < 2 {
 			continue

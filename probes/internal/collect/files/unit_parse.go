@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"sandfly/probes/internal/seq"
 )
 
 // unitFile is what a unit file or drop-in says, by lower-case "section.key"; see systemd.syntax(7).
@@ -42,7 +44,7 @@ func parseUnit(data string) unitFile {
 func logicalLines(data string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		var pending strings.Builder
-		for line := range strings.SplitSeq(data, "\n") {
+		for line := range seq.Split(data, "\n") {
 			line = strings.TrimRight(line, " \t\r")
 			if trimmed := strings.TrimLeft(line, " \t"); trimmed != "" && (trimmed[0] == '#' || trimmed[0] == ';') {
 				continue

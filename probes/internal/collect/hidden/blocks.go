@@ -12,6 +12,7 @@ import (
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/collect/hidden/ext4"
 	"sandfly/probes/internal/procfs"
+	"sandfly/probes/internal/seq"
 )
 
 // device is a block device that is open for reading.
@@ -77,7 +78,7 @@ func numberOf(dev uint64) [2]uint64 {
 
 // deviceName is the DEVNAME line of a uevent file; "" when there is none that stays below /dev.
 func deviceName(text string) string {
-	for line := range strings.Lines(text) {
+	for line := range seq.Lines(text) {
 		if name, found := strings.CutPrefix(strings.TrimSpace(line), "DEVNAME="); found && path.Clean("/"+name) == "/"+name {
 			return name
 		}

@@ -11,6 +11,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/procfs"
+	"sandfly/probes/internal/seq"
 )
 
 // ask is one interface of the kernel that tells whether a number belongs to a process or thread.
@@ -291,7 +292,7 @@ func (v *visit) explained(highest int) (int, error) {
 
 // forkCount is how many processes and threads were made since boot; the largest number when the line is missing.
 func forkCount(stat string) int {
-	for line := range strings.Lines(stat) {
+	for line := range seq.Lines(stat) {
 		if value, found := strings.CutPrefix(line, "processes "); found {
 			if n, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && n >= 0 {
 				return min(n, pidLimit)

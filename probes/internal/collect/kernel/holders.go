@@ -10,6 +10,7 @@ import (
 
 	"sandfly/probes/internal/collect/fact"
 	"sandfly/probes/internal/procfs"
+	"sandfly/probes/internal/seq"
 )
 
 // holderKey names an object that processes hold descriptors of.
@@ -34,7 +35,7 @@ type descriptorFact struct {
 // parseDescriptor reads the "name:\tvalue" lines of a descriptor of the kind; false when they name no id.
 func parseDescriptor(kind, text string) (descriptorFact, bool) {
 	words := map[string]string{}
-	for line := range strings.Lines(text) {
+	for line := range seq.Lines(text) {
 		key, value, _ := strings.Cut(line, ":")
 		if _, again := words[key]; !again { // of an object that names others, its own id comes first
 			words[key] = strings.TrimSpace(value)

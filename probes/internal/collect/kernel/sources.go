@@ -9,6 +9,7 @@ import (
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/procfs"
+	"sandfly/probes/internal/seq"
 )
 
 func (t tree) exists(path string) bool {
@@ -29,7 +30,7 @@ func (t tree) names(dir string) ([]string, error) {
 func securityModules(t tree) ([]*setting, error) {
 	var found []*setting
 	if text, err := t.fs.ReadText("/sys/kernel/security/lsm"); err == nil {
-		for name := range strings.SplitSeq(text, ",") {
+		for name := range seq.Split(text, ",") {
 			found = append(found, fixed("lsm", name, "/sys/kernel/security/lsm", "active"))
 		}
 	} else if !procfs.IsAbsent(err) {
@@ -119,7 +120,7 @@ func formatHandlers(t tree) ([]*setting, error) {
 // parseHandler reads the file of one handler: "enabled", "interpreter PATH", "flags: F", "offset N", "magic HEX" …
 func parseHandler(text string) handler {
 	var h handler
-	for line := range strings.Lines(text) {
+	for line := range seq.Lines(text) {
 		line = strings.TrimRight(line, "\n")
 		key, value, _ := strings.Cut(line, " ")
 		switch key {
@@ -207,7 +208,7 @@ func (t tree) traceFile(path string) *setting {
 // traceEntries are the lines of a tracing file without its remarks, such as "#### all functions enabled ####".
 func traceEntries(text string) []string {
 	entries := []string{}
-	for line := range strings.SplitSeq(text, "\n") {
+	for line := range seq.Split(text, "\n") {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 			entries = append(entries, line)
 		}

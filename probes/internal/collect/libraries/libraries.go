@@ -15,6 +15,7 @@ import (
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/collect/fact"
 	"sandfly/probes/internal/procfs"
+	"sandfly/probes/internal/seq"
 )
 
 // Collectors returns the collectors of this package.
@@ -108,7 +109,7 @@ func (v *visit) readPreloads() {
 // parsePreload reads /etc/ld.so.preload: names between white space or colons; # begins a remark.
 func parsePreload(text string) []string {
 	var names []string
-	for line := range strings.Lines(text) {
+	for line := range seq.Lines(text) {
 		line, _, _ = strings.Cut(line, "#")
 		names = append(names, splitNames(line)...)
 	}

@@ -15,6 +15,7 @@ import (
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/collect/logs/lines"
+	"sandfly/probes/internal/seq"
 )
 
 // Bounds of one visit.
@@ -175,7 +176,7 @@ func (r *lineReader) start(f *content.File, clock *lines.Clock) (int64, error) {
 // firstTime is the time of the first whole line of a piece of a log that has one.
 func firstTime(piece string, clock *lines.Clock) (int64, bool) {
 	_, piece, _ = strings.Cut(piece, "\n")
-	for text := range strings.SplitSeq(piece, "\n") {
+	for text := range seq.Split(piece, "\n") {
 		if when, _, ok := clock.Parse(text); ok {
 			return when, true
 		}

@@ -3,6 +3,8 @@ package persistence
 import (
 	"strconv"
 	"strings"
+
+	"sandfly/probes/internal/seq"
 )
 
 // atName is what the file name of an at job says: queue, number and the minute it runs at.
@@ -73,7 +75,7 @@ func parseAtScript(data string) (s atScript) {
 
 func parseAtIDs(line string) (uid, gid int64, ok bool) {
 	found := 0
-	for word := range strings.FieldsSeq(line) {
+	for word := range seq.Fields(line) {
 		name, value, _ := strings.Cut(word, "=")
 		n, err := strconv.ParseUint(value, 10, 32)
 		if err != nil {

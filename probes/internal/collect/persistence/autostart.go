@@ -7,6 +7,7 @@ import (
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/glob"
+	"sandfly/probes/internal/seq"
 )
 
 // autostart is a record of the subject autostart.
@@ -222,7 +223,7 @@ func isLeftover(name string) bool {
 // expand gives the directories that a pattern stands for.
 func (a *autostartReader) expand(pattern string) ([]string, error) {
 	dirs := []string{"/"}
-	for part := range strings.SplitSeq(strings.Trim(pattern, "/"), "/") {
+	for part := range seq.Split(strings.Trim(pattern, "/"), "/") {
 		var next []string
 		for _, dir := range dirs {
 			if !glob.HasWildcard(part) {

@@ -3,6 +3,8 @@ package persistence
 import (
 	"strings"
 	"unicode"
+
+	"sandfly/probes/internal/seq"
 )
 
 // hook is a command that a configuration file makes something run, with the name of the setting.
@@ -17,7 +19,7 @@ const maxHooks = 2000 // of one file
 func parseDesktop(data string, groups ...string) map[string]string {
 	keys := map[string]string{}
 	inside := false
-	for line := range strings.SplitSeq(data, "\n") {
+	for line := range seq.Split(data, "\n") {
 		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, "[") {
 			inside = false

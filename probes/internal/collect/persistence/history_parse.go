@@ -3,6 +3,8 @@ package persistence
 import (
 	"strconv"
 	"strings"
+
+	"sandfly/probes/internal/seq"
 )
 
 // historyEntry is one command of a history file.
@@ -23,7 +25,7 @@ func parseHistory(data, shell string) []historyEntry {
 	}
 	var out []historyEntry
 	stamp, number := int64(0), int64(0)
-	for line := range strings.SplitSeq(data, "\n") {
+	for line := range seq.Split(data, "\n") {
 		number++
 		if t, ok := parseStamp(line); ok {
 			stamp = t
@@ -71,7 +73,7 @@ func parseZshHistory(data string) []historyEntry {
 func parseFishHistory(data string) []historyEntry {
 	var out []historyEntry
 	number := int64(0)
-	for line := range strings.SplitSeq(data, "\n") {
+	for line := range seq.Split(data, "\n") {
 		number++
 		if command, ok := strings.CutPrefix(line, "- cmd: "); ok {
 			out = append(out, historyEntry{Command: strings.TrimSpace(strings.ReplaceAll(command, `\n`, "; ")), Number: number})

@@ -6,6 +6,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/files"
+	"sandfly/probes/internal/seq"
 )
 
 // knownHostLine is one line of a known_hosts file, see sshd(8).
@@ -31,7 +32,7 @@ func parseKnownHostLine(line string) (k knownHostLine, ok bool) {
 	}
 	names, rest := cutWord(line)
 	if k.Hashed = strings.HasPrefix(names, "|1|"); !k.Hashed {
-		for name := range strings.SplitSeq(names, ",") {
+		for name := range seq.Split(names, ",") {
 			if name != "" {
 				k.Names = append(k.Names, name)
 			}

@@ -8,6 +8,7 @@ import (
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/glob"
+	"sandfly/probes/internal/seq"
 )
 
 const maxIncludes = 200 // of linker and sudo configuration; a file that includes itself ends there
@@ -157,7 +158,7 @@ func (e *ldEntry) inSystemDirectory() any {
 }
 
 func (e *ldEntry) isHidden() any {
-	for part := range strings.SplitSeq(e.entry, "/") {
+	for part := range seq.Split(e.entry, "/") {
 		if strings.HasPrefix(part, ".") && part != "." && part != ".." {
 			return true
 		}

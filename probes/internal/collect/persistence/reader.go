@@ -14,6 +14,7 @@ import (
 	"sandfly/probes/internal/collect/accounts"
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/collect/files"
+	"sandfly/probes/internal/seq"
 )
 
 // Bounds of one text file and one directory. Real ones are far below; what is above is said to be cut.
@@ -99,7 +100,7 @@ func logicalLines(data string, join bool) func(yield func(int64, string) bool) {
 	return func(yield func(int64, string) bool) {
 		number, first := int64(0), int64(0)
 		var held strings.Builder
-		for line := range strings.SplitSeq(data, "\n") {
+		for line := range seq.Split(data, "\n") {
 			number++
 			line = strings.TrimSuffix(line, "\r")
 			if first == 0 {

@@ -94,14 +94,16 @@ func (s *sudoReader) statement(from *sudoFile, number int64, line string) error 
 		}
 	case "defaults":
 		for _, option := range st.Options {
-			rule.option = option
-			s.rules = append(s.rules, new(rule))
+			one := rule
+			one.option = option
+			s.rules = append(s.rules, &one)
 		}
 	case "rule":
 		rule.scope = ""
 		for _, c := range st.Commands {
-			rule.command = c
-			s.rules = append(s.rules, new(rule))
+			one := rule
+			one.command = c
+			s.rules = append(s.rules, &one)
 		}
 	default:
 		rule.scope = ""

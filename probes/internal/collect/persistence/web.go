@@ -8,6 +8,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/seq"
 )
 
 const (
@@ -170,7 +171,7 @@ func (s *webScript) inUploads() any {
 }
 
 func (s *webScript) isHidden() any {
-	for part := range strings.SplitSeq(strings.TrimPrefix(s.origin.path, s.root), "/") {
+	for part := range seq.Split(strings.TrimPrefix(s.origin.path, s.root), "/") {
 		if strings.HasPrefix(part, ".") && !webConfigurations[part] && part != ".well-known" {
 			return true
 		}

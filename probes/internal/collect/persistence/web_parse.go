@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/seq"
 )
 
 // webFacts are what the text of a web script tells without running it.
@@ -100,7 +101,7 @@ func parseWebScript(text string) webFacts {
 		f.Markers = append(f.Markers, "long_base64")
 	}
 	slices.Sort(f.Markers)
-	for line := range strings.SplitSeq(text, "\n") {
+	for line := range seq.Split(text, "\n") {
 		f.LongLine = max(f.LongLine, int64(len(line)))
 	}
 	return f

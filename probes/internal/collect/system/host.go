@@ -13,6 +13,7 @@ import (
 	"sandfly/probes/internal/collect/accounts"
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/procfs"
+	"sandfly/probes/internal/seq"
 )
 
 var hostSubject = collect.NewSubject("host",
@@ -71,7 +72,7 @@ func firstConfig(paths ...string) func(h *host) (any, error) {
 // settingLines gives the lines of a file that say something: no comments, white space as one blank.
 func settingLines(data string) []string {
 	found := []string{}
-	for line := range strings.Lines(data) {
+	for line := range seq.Lines(data) {
 		line, _, _ = strings.Cut(line, "#")
 		if line = strings.Join(strings.Fields(line), " "); line != "" {
 			found = append(found, line)
@@ -148,7 +149,7 @@ func (h *host) osRelease() (map[string]string, error) {
 // parseAssignments reads NAME=value lines as the shell would: quotes around the value, a backslash before a character.
 func parseAssignments(data string) map[string]string {
 	values := map[string]string{}
-	for line := range strings.Lines(data) {
+	for line := range seq.Lines(data) {
 		key, value, found := strings.Cut(strings.TrimSpace(line), "=")
 		if found && !strings.HasPrefix(key, "#") {
 			values[key] = unquote(value)

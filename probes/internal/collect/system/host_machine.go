@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sandfly/probes/internal/procfs"
+	"sandfly/probes/internal/seq"
 )
 
 // dmi makes a getter of what the firmware says; absent on machines without DMI.
@@ -127,7 +128,7 @@ func isVirtual(h *host) (any, error) {
 }
 
 func hasWord(text, word string) bool {
-	for w := range strings.FieldsSeq(text) {
+	for w := range seq.Fields(text) {
 		if w == word {
 			return true
 		}

@@ -1,6 +1,10 @@
 package lines
 
-import "strings"
+import (
+	"strings"
+
+	"sandfly/probes/internal/seq"
+)
 
 // Account is a change of a local user or group. UID and GID are -1 when the line does not name them.
 type Account struct {
@@ -56,7 +60,7 @@ func ParseAccount(message string) (Account, bool) {
 
 // pairs reads "name=ann, UID=1001, GID=1001, home=/home/ann, shell=/bin/bash, from=none".
 func (a *Account) pairs(s string) {
-	for part := range strings.SplitSeq(s, ", ") {
+	for part := range seq.Split(s, ", ") {
 		key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
 		switch strings.ToLower(key) {
 		case "name":

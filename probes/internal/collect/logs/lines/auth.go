@@ -3,6 +3,8 @@ package lines
 import (
 	"net/netip"
 	"strings"
+
+	"sandfly/probes/internal/seq"
 )
 
 // SSH is what a line of sshd says. Empty fields are not in the line.
@@ -147,7 +149,7 @@ func ParseSudo(message string) (Sudo, bool) {
 	s := Sudo{Username: strings.TrimSpace(who)}
 	head, command, has := strings.Cut(rest, "COMMAND=")
 	s.Command = command
-	for part := range strings.SplitSeq(head, " ; ") {
+	for part := range seq.Split(head, " ; ") {
 		key, value, isPair := strings.Cut(part, "=")
 		value = strings.TrimSpace(value)
 		switch {

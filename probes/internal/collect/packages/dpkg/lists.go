@@ -6,13 +6,14 @@ import (
 	"strings"
 
 	"sandfly/probes/internal/collect/packages/db"
+	"sandfly/probes/internal/seq"
 )
 
 // List calls use with every path of a .list file, until use returns an error, which it gives back. A directory of
 // which something else is listed is left out; one without content cannot be told from a file here.
 func List(text string, use func(name string) error) error {
 	held := ""
-	for line := range strings.SplitSeq(text, "\n") {
+	for line := range seq.Split(text, "\n") {
 		if !strings.HasPrefix(line, "/") {
 			continue
 		}
@@ -37,7 +38,7 @@ func List(text string, use func(name string) error) error {
 // tells that backslashes and newlines in the path are escaped, see md5sum(1).
 func Sums(text string) map[string]string {
 	out := make(map[string]string, strings.Count(text, "\n"))
-	for line := range strings.SplitSeq(text, "\n") {
+	for line := range seq.Split(text, "\n") {
 		line, escaped := strings.CutPrefix(line, `\`)
 		sum, name, ok := strings.Cut(line, " ")
 		if !ok || !isMD5(sum) {
@@ -81,7 +82,7 @@ type Override struct {
 // Overrides reads the file statoverride: user, group, mode and path a line. Names that begin with # are numbers.
 func Overrides(text string) map[string]Override {
 	out := map[string]Override{}
-	for line := range strings.SplitSeq(text, "\n") {
+	for line := range seq.Split(text, "\n") {
 		parts := strings.SplitN(line, " ", 4)
 		if len(parts) < 4 || !strings.HasPrefix(parts[3], "/") {
 			continue

@@ -13,6 +13,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/packages/db"
+	"sandfly/probes/internal/seq"
 )
 
 // Bounds of one database.
@@ -67,7 +68,7 @@ func Read(in io.Reader, use func(*Entry) error) error {
 func parse(stanza string) *Entry {
 	e := &Entry{Package: db.Package{Source: db.Dpkg, InstallTime: db.Unknown, BuildTime: db.Unknown, Size: db.Unknown}}
 	name := ""
-	for line := range strings.SplitSeq(stanza, "\n") {
+	for line := range seq.Split(stanza, "\n") {
 		if strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t") {
 			if name == "conffiles" {
 				e.conffile(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from msgspec import structs
@@ -18,6 +19,10 @@ from tests.bench.table import Row, Section
 
 # The probe as fast as it goes: what it costs, not how gently it spends it.
 LIMITS = Limits(cpu_percent=100, nice=0, probe_deadline_s=120, connect_timeout_s=10)
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+WORD_OPS = {"eq", "glob", "contains", "startswith", "endswith", "keyword"}
+# Fields that have a few values each: a word that is none of them would make a rule that nothing comes near.
+KINDS = {"type", "state", "family", "protocol", "log", "source", "kind", "mode", "file_mode", "magic", "runtime"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ def detection_rules() -> list[CompiledRule]:
 
 
 def plan_of(rules: Sequence[CompiledRule], times: int = 1) -> MeasuredPlan:
-    """The rules, each as many times as asked for, under ids of their own."""
+    """The rules, each as many times as asked for: every copy looks for other names in the same places."""
     copies = list(rules)
     for turn in range(1, times):
         copies += [_copy(rule, turn) for rule in rules]
@@ -42,7 +47,28 @@ def plan_of(rules: Sequence[CompiledRule], times: int = 1) -> MeasuredPlan:
 
 def _copy(rule: CompiledRule, turn: int) -> CompiledRule:
     rule_id = str(uuid5(NAMESPACE_OID, f"{rule.id} {turn}"))
-    return replace(rule, id=rule_id, plan_rule=structs.replace(rule.plan_rule, id=rule_id))
+    when = _varied(rule.plan_rule.when, turn)
+    return replace(rule, id=rule_id, plan_rule=structs.replace(rule.plan_rule, id=rule_id, when=when))
+
+
+def _varied(expression: Any, turn: int) -> Any:
+    """The expression with other words in it; what kind of thing it is about, and where that lies, stays."""
+    if isinstance(expression, list):
+        return [_varied(entry, turn) for entry in expression]
+    if not isinstance(expression, dict):
+        return expression
+    if expression.get("op") == "re":
+        return {**expression, "values": [f"(?:{value}){'z' * turn}" for value in expression["values"]]}
+    if expression.get("op") in WORD_OPS and expression.get("field") not in KINDS:
+        return {**expression, "values": [_other_word(value, turn) for value in expression["values"]]}
+    return {word: _varied(side, turn) for word, side in expression.items()}
+
+
+def _other_word(value: Any, turn: int) -> Any:
+    """Each letter moved on in the alphabet; paths stay."""
+    if not isinstance(value, str) or value.startswith("/"):
+        return value
+    return value.translate({ord(old): LETTERS[(place + turn) % 26] for place, old in enumerate(LETTERS)})
 
 
 def measure_compiler(seconds: float) -> Section:

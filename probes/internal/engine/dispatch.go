@@ -30,7 +30,7 @@ type directory struct {
 func newDispatch(g *group, rules []plan.Rule) *dispatch {
 	d := &dispatch{index: match.NewIndex()}
 	for i, r := range g.rules {
-		d.index.Add(g.subject, i, r.scope, rules[r.place].When)
+		d.index.Add(g.compiler, i, r.scope, rules[r.place].When)
 	}
 	d.index.Build(g.subject)
 	for i := range g.scopes {

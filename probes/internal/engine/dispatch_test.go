@@ -38,8 +38,14 @@ func looseSubject() *collect.Subject {
 	return collect.NewSubject("loose", "", nil, nil, fields)
 }
 
-// dice makes rules and records whose texts meet often: few letters, in both cases, and the runes whose case is odd.
-type dice struct{ *rand.Rand }
+// dice makes rules and records whose texts meet often: few letters, in both cases, and the runes whose case is odd. Part
+// of the conditions come from earlier rules.
+type dice struct {
+	*rand.Rand
+	said *[4][]map[string]any // by depth
+}
+
+func newDice(seed uint64) dice { return dice{rand.New(rand.NewPCG(seed, 1)), &[4][]map[string]any{}} }
 
 func (d dice) pick(words ...string) string { return words[d.IntN(len(words))] }
 
@@ -96,6 +102,15 @@ func (d dice) record() loose {
 }
 
 func (d dice) node(depth int) map[string]any {
+	said := &d.said[depth]
+	if len(*said) == 0 || d.IntN(3) > 0 {
+		*said = append(*said, d.fresh(depth))
+		return (*said)[len(*said)-1]
+	}
+	return (*said)[d.IntN(len(*said))]
+}
+
+func (d dice) fresh(depth int) map[string]any {
 	if depth > 0 && d.IntN(3) > 0 {
 		word := d.pick("and", "or", "not", "and")
 		if word == "not" {
@@ -212,7 +227,7 @@ func plainly(t *testing.T, p *plan.Plan, s *collect.Subject, source loose) (answ
 }
 
 func compareWithPlain(t *testing.T, seed uint64, rules, records int) {
-	d := dice{rand.New(rand.NewPCG(seed, 1))}
+	d := newDice(seed)
 	s := looseSubject()
 	p := d.plan(t, rules)
 	program, err := Build(p, []*collect.Subject{s})

@@ -23,6 +23,7 @@ type Program struct {
 type group struct {
 	subject  *collect.Subject
 	rules    []*rule
+	compiler *match.Compiler // until all rules are bound
 	record   *match.Record
 	path     int // place of the field `path`, -1 where the subject has none
 	sorted   []int
@@ -78,6 +79,7 @@ func Build(p *plan.Plan, subjects []*collect.Subject) (*Program, error) {
 	}
 	for _, g := range program.order {
 		g.dispatch = newDispatch(g, p.Rules)
+		g.compiler = nil
 	}
 	return program, nil
 }
@@ -90,7 +92,7 @@ func (p *Program) group(s *collect.Subject) *group {
 		return g
 	}
 	g := &group{
-		subject: s, record: match.NewRecord(s), path: s.Index("path"), sorted: sortedFields(s),
+		subject: s, compiler: match.NewCompiler(s), record: match.NewRecord(s), path: s.Index("path"), sorted: sortedFields(s),
 		byKey: map[string]int{}, wanted: make([]bool, len(s.Fields)),
 		want: collect.Want{Fields: map[string]bool{}},
 	}
@@ -115,7 +117,7 @@ func (g *group) bind(place int, spec *plan.Rule, defaultMax int) (*rule, error) 
 		r.max = *spec.MaxMatches
 	}
 	if spec.When != nil {
-		expr, fault := match.Compile(g.subject, spec.When)
+		expr, fault := g.compiler.Compile(spec.When)
 		if fault != nil {
 			return nil, fault.In("when")
 		}

@@ -6,7 +6,7 @@ import (
 	"sandfly/probes/internal/plan"
 )
 
-func (c *compiler) leaf(n *plan.Node) (node, *plan.Fault) {
+func (c *Compiler) leaf(n *plan.Node) (node, *plan.Fault) {
 	if n.Op != "fieldref" && n.Mode != "" {
 		return nil, plan.Errorf("mode belongs to fieldref")
 	}
@@ -33,14 +33,14 @@ func (c *compiler) leaf(n *plan.Node) (node, *plan.Fault) {
 	case "fieldref":
 		return c.reference(n, field)
 	}
-	tests, fault := leafTests(n)
+	tests, fault := c.tests(n)
 	if fault != nil {
 		return nil, fault
 	}
 	return &leaf{field, dear, n.All, tests}, nil
 }
 
-func (c *compiler) keyword(n *plan.Node) (node, *plan.Fault) {
+func (c *Compiler) keyword(n *plan.Node) (node, *plan.Fault) {
 	if *n.Field != "" {
 		return nil, plan.Errorf(`the field of a keyword is ""`)
 	}
@@ -62,7 +62,7 @@ func (c *compiler) keyword(n *plan.Node) (node, *plan.Fault) {
 	return k, nil
 }
 
-func (c *compiler) reference(n *plan.Node, field int) (node, *plan.Fault) {
+func (c *Compiler) reference(n *plan.Node, field int) (node, *plan.Fault) {
 	f := &reference{field: field, dear: c.subject.Costs[field], all: n.All}
 	same, ok := referenceModes(n.Mode, !n.Cased)
 	if !ok {

@@ -9,7 +9,7 @@ import (
 
 // Expr is a condition bound to the fields of one subject.
 type Expr struct {
-	root   node
+	root   *shared
 	Fields []int // fields the condition names, sorted
 	Cost   collect.Cost
 }
@@ -25,17 +25,11 @@ type node interface {
 
 // branch holds the sides of an `and` or `or`, cheapest first.
 type branch struct {
-	sides []node
+	sides []*shared
 	dear  collect.Cost
 }
 
 func (b *branch) cost() collect.Cost { return b.dear }
-
-// newBranch orders the sides; the order among equals stays that of the plan.
-func newBranch(sides []node) branch {
-	slices.SortStableFunc(sides, func(a, b node) int { return int(a.cost()) - int(b.cost()) })
-	return branch{sides, sides[len(sides)-1].cost()}
-}
 
 type andNode struct{ branch }
 
@@ -66,7 +60,7 @@ func (n *orNode) eval(r *Record) Truth {
 	return result
 }
 
-type notNode struct{ side node }
+type notNode struct{ side *shared }
 
 func (n *notNode) cost() collect.Cost { return n.side.cost() }
 
@@ -81,10 +75,14 @@ func (n *notNode) eval(r *Record) Truth {
 	}
 }
 
-// Compile binds an expression to a subject. The fault says where: unknown field or operator, wrong kind of value, bad
-// pattern.
+// Compile binds one condition that shares nothing with others; see Compiler.Compile.
 func Compile(subject *collect.Subject, n *plan.Node) (*Expr, *plan.Fault) {
-	c := &compiler{subject: subject, fields: map[int]bool{}}
+	return NewCompiler(subject).Compile(n)
+}
+
+// Compile binds a condition. The fault says where: unknown field or operator, wrong kind of value, bad pattern.
+func (c *Compiler) Compile(n *plan.Node) (*Expr, *plan.Fault) {
+	c.fields = map[int]bool{}
 	root, fault := c.node(n)
 	if fault != nil {
 		return nil, fault
@@ -97,17 +95,12 @@ func Compile(subject *collect.Subject, n *plan.Node) (*Expr, *plan.Fault) {
 	return expr, nil
 }
 
-type compiler struct {
-	subject *collect.Subject
-	fields  map[int]bool
-}
-
-func (c *compiler) node(n *plan.Node) (node, *plan.Fault) {
+func (c *Compiler) node(n *plan.Node) (*shared, *plan.Fault) {
 	if n.Field != nil {
-		return c.leaf(n)
+		return c.sharedLeaf(n)
 	}
 	word, children := n.Children()
-	sides := make([]node, 0, len(children))
+	sides := make([]*shared, 0, len(children))
 	for i, child := range children {
 		side, fault := c.node(child)
 		if fault != nil {
@@ -115,20 +108,29 @@ func (c *compiler) node(n *plan.Node) (node, *plan.Fault) {
 		}
 		sides = append(sides, side)
 	}
-	switch word {
-	case "not":
-		return &notNode{sides[0]}, nil
-	case "or":
-		return &orNode{newBranch(sides)}, nil
+	if len(sides) == 1 && word != "not" {
+		return sides[0], nil
 	}
-	return &andNode{newBranch(sides)}, nil
+	return c.sharedBranch(word, sides), nil
 }
 
-func (c *compiler) field(name string) (int, *plan.Fault) {
+// newBranch orders the sides by what they cost; the order among equals stays that of the plan.
+func newBranch(word string, sides []*shared) node {
+	if word == "not" {
+		return &notNode{sides[0]}
+	}
+	slices.SortStableFunc(sides, func(a, b *shared) int { return int(a.cost()) - int(b.cost()) })
+	b := branch{sides, sides[len(sides)-1].cost()}
+	if word == "or" {
+		return &orNode{b}
+	}
+	return &andNode{b}
+}
+
+func (c *Compiler) field(name string) (int, *plan.Fault) {
 	i := c.subject.Index(name)
 	if i < 0 {
 		return 0, plan.Errorf("subject %s has no field %q", c.subject.Name, name)
 	}
-	c.fields[i] = true
 	return i, nil
 }

@@ -34,23 +34,23 @@ const maxAtoms = plan.MaxValues
 
 // guardOf derives the best guard of an expression: of an `and` that of the side which fits least, of an `or` those of
 // all sides together. What a `not` demands is mostly true, so it is no use.
-func guardOf(s *collect.Subject, n *plan.Node) guard {
+func (c *Compiler) guardOf(n *plan.Node) guard {
 	if n.Field != nil {
-		return leafGuard(s, n)
+		return c.leafGuard(n)
 	}
 	word, sides := n.Children()
 	var best guard
 	for _, side := range sides {
 		g := guard(nil)
 		if word != "not" {
-			g = guardOf(s, side)
+			g = c.guardOf(side)
 		}
 		switch {
 		case word == "or" && (g == nil || len(best)+len(g) > maxAtoms):
 			return nil
 		case word == "or":
 			best = append(best, g...)
-		case g != nil && (best == nil || g.chance(s) < best.chance(s)):
+		case g != nil && (best == nil || g.chance(c.subject) < best.chance(c.subject)):
 			best = g
 		}
 	}
@@ -88,23 +88,23 @@ func (a atom) chance(f collect.FieldInfo) float64 {
 	return 0.2 / float64(len(a.text))
 }
 
-func leafGuard(s *collect.Subject, n *plan.Node) guard {
+func (c *Compiler) leafGuard(n *plan.Node) guard {
 	if n.Op == "keyword" {
-		return keywordGuard(s, n)
+		return c.keywordGuard(n)
 	}
-	field := s.Index(*n.Field)
-	if field < 0 || s.Costs[field] > collect.Cheap {
+	field := c.subject.Index(*n.Field)
+	if field < 0 || c.subject.Costs[field] > collect.Cheap {
 		return nil
 	}
 	var all guard
 	for _, value := range n.Values {
-		g := valueGuard(field, n.Op, value)
+		g := c.valueGuard(field, n.Op, value)
 		switch {
 		case g == nil && !n.All:
 			return nil
 		case !n.All:
 			all = append(all, g...)
-		case g != nil && (all == nil || g.chance(s) < all.chance(s)):
+		case g != nil && (all == nil || g.chance(c.subject) < all.chance(c.subject)):
 			all = g // each value must fit, so the rarest is necessary
 		}
 	}
@@ -115,13 +115,13 @@ func leafGuard(s *collect.Subject, n *plan.Node) guard {
 const keywordIn = "keyword in"
 
 // keywordGuard asks for the patterns in every text of the record, so it needs them all cheap.
-func keywordGuard(s *collect.Subject, n *plan.Node) guard {
+func (c *Compiler) keywordGuard(n *plan.Node) guard {
 	var all guard
-	for _, f := range s.Fields {
+	for _, f := range c.subject.Fields {
 		if f.Type != "string" && f.Type != "strings" {
 			continue
 		}
-		on := leafGuard(s, &plan.Node{Field: &f.Name, Op: keywordIn, Values: n.Values, All: n.All})
+		on := c.leafGuard(&plan.Node{Field: &f.Name, Op: keywordIn, Values: n.Values, All: n.All})
 		if on == nil || len(all)+len(on) > maxAtoms {
 			return nil
 		}
@@ -131,11 +131,15 @@ func keywordGuard(s *collect.Subject, n *plan.Node) guard {
 }
 
 // valueGuard is what one value of a leaf asks for; nil where that is no text.
-func valueGuard(field int, op string, value any) guard {
+func (c *Compiler) valueGuard(field int, op string, value any) guard {
 	if op == "re" {
-		pattern, _ := value.(string)
+		source, _ := value.(string)
+		p, err := c.pattern(source)
+		if err != nil {
+			return nil
+		}
 		var g guard
-		for _, text := range requiredTexts(pattern) {
+		for _, text := range p.texts {
 			g = append(g, atom{field, text, anywhere})
 		}
 		return g

@@ -41,10 +41,10 @@ func NewIndex() *Index {
 }
 
 // Add takes a rule with the place of its scope; when is nil for one that matches every record. Rules are numbered from 0.
-func (x *Index) Add(s *collect.Subject, rule, scope int, when *plan.Node) {
+func (x *Index) Add(c *Compiler, rule, scope int, when *plan.Node) {
 	var g guard
 	if when != nil {
-		g = guardOf(s, when)
+		g = c.guardOf(when)
 	}
 	if g == nil {
 		x.open[scope] = append(x.open[scope], int32(rule))

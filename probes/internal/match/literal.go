@@ -9,15 +9,7 @@ import (
 // maxAlternatives bounds the texts of which a pattern needs one.
 const maxAlternatives = 64
 
-// requiredTexts are texts, in lower case, of which every match of a pattern holds one; nil when there are none to see.
-func requiredTexts(pattern string) []string {
-	re, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil {
-		return nil
-	}
-	return required(re.Simplify())
-}
-
+// required are texts, in lower case, of which every match of a pattern holds one; nil when there are none to see.
 func required(re *syntax.Regexp) []string {
 	switch re.Op {
 	case syntax.OpLiteral:

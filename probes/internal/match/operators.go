@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"math"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -12,14 +11,13 @@ import (
 	"sandfly/probes/internal/plan"
 )
 
-// operators make the test of one value; exists, null, keyword and fieldref are not among them.
+// operators make the test of one value; re, exists, null, keyword and fieldref are not among them.
 var operators = map[string]func(value any, fold bool) (test, *plan.Fault){
 	"eq":         equalTest,
 	"glob":       textTest(globTest),
 	"contains":   textTest(func(v string, fold bool) test { return partTest(v, fold, strings.Contains) }),
 	"startswith": textTest(func(v string, fold bool) test { return partTest(v, fold, strings.HasPrefix) }),
 	"endswith":   textTest(func(v string, fold bool) test { return partTest(v, fold, strings.HasSuffix) }),
-	"re":         regexTest,
 	"cidr":       networkTest,
 	"gt":         orderTest(func(order int) bool { return order > 0 }),
 	"gte":        orderTest(func(order int) bool { return order >= 0 }),
@@ -27,8 +25,11 @@ var operators = map[string]func(value any, fold bool) (test, *plan.Fault){
 	"lte":        orderTest(func(order int) bool { return order <= 0 }),
 }
 
-func leafTests(n *plan.Node) ([]test, *plan.Fault) {
+func (c *Compiler) tests(n *plan.Node) ([]test, *plan.Fault) {
 	operator, ok := operators[n.Op]
+	if n.Op == "re" {
+		operator, ok = c.regexTest, true
+	}
 	if !ok {
 		return nil, plan.Errorf("unknown op %q", n.Op)
 	}
@@ -146,16 +147,16 @@ func keywordTest(pattern string, fold bool) test {
 	return globTest("*"+pattern+"*", fold)
 }
 
-func regexTest(value any, _ bool) (test, *plan.Fault) {
-	pattern, ok := value.(string)
+func (c *Compiler) regexTest(value any, _ bool) (test, *plan.Fault) {
+	source, ok := value.(string)
 	if !ok {
 		return nil, plan.Errorf("a pattern is needed")
 	}
-	re, err := regexp.Compile(pattern)
+	p, err := c.pattern(source)
 	if err != nil {
 		return nil, plan.Errorf("%v", err)
 	}
-	return func(s *scalar) bool { return re.MatchString(s.str(false)) }, nil
+	return p.matches, nil
 }
 
 // networkTest matches addresses in the network; IPv4 written as IPv6 (::ffff:a.b.c.d) counts as IPv4.

@@ -12,6 +12,7 @@ type Record struct {
 	turn    uint32
 	slots   []slot
 	gone    bool
+	answers []answer // by place of a shared node
 }
 
 // slot is what is known of one field of the current record.
@@ -32,6 +33,7 @@ func (r *Record) Reset(source any) {
 	r.source, r.gone = source, false
 	if r.turn++; r.turn == 0 {
 		clear(r.slots)
+		clear(r.answers)
 		r.turn = 1
 	}
 }

@@ -22,8 +22,9 @@ type Status struct {
 	VirtualKB      int64
 	CapEffective   uint64
 	CapPermitted   uint64
-	NoNewPrivs     int // Absent before Linux 4.10
-	Seccomp        int // 0 off, 1 strict, 2 filter; Absent without CONFIG_SECCOMP
+	SignalsIgnored uint64 // bit 0 is signal 1
+	NoNewPrivs     int    // Absent before Linux 4.10
+	Seccomp        int    // 0 off, 1 strict, 2 filter; Absent without CONFIG_SECCOMP
 	hasUID, hasGID bool
 }
 
@@ -83,6 +84,8 @@ func (s *Status) set(key string, value []byte) (ok bool) {
 		s.CapEffective, ok = parseHex(value)
 	case "CapPrm":
 		s.CapPermitted, ok = parseHex(value)
+	case "SigIgn":
+		s.SignalsIgnored, ok = parseHex(value)
 	case "NoNewPrivs":
 		s.NoNewPrivs, ok = parseInt(value)
 	case "Seccomp":

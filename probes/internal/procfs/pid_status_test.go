@@ -21,6 +21,7 @@ VmSize:	    3060 kB
 VmRSS:	    1628 kB
 CapPrm:	000001fffeffffff
 CapEff:	0000000000002400
+SigIgn:	0000000000004001
 NoNewPrivs:	1
 Seccomp:	2
 Some_new_line:	whatever: it says
@@ -38,7 +39,7 @@ func TestStatusGivesIdsCapabilitiesAndMemory(t *testing.T) {
 	if !slices.Equal(s.Groups, []int64{4, 24, 1000}) || s.NamespaceDepth != 2 || s.TracerPID != 9 {
 		t.Errorf("groups %v, depth %d, tracer %d", s.Groups, s.NamespaceDepth, s.TracerPID)
 	}
-	if s.CapEffective != 0x2400 || s.NoNewPrivs != 1 || s.Seccomp != 2 {
+	if s.CapEffective != 0x2400 || s.SignalsIgnored != 0x4001 || s.NoNewPrivs != 1 || s.Seccomp != 2 {
 		t.Errorf("capabilities %x, %d, %d", s.CapEffective, s.NoNewPrivs, s.Seccomp)
 	}
 	if s.ResidentKB != 1628 || s.VirtualKB != 3060 {

@@ -32,7 +32,7 @@ type startPlace struct {
 func autostartCollector() collect.Collector {
 	return collector("autostart", autostartSubject(), func(r *reader) error {
 		a := &autostartReader{reader: r, seen: map[string]bool{}}
-		for _, p := range systemPlaces {
+		for _, p := range concat(systemPlaces, servicePlaces) {
 			if err := a.place("/", p, home{}); err != nil {
 				return err
 			}
@@ -42,7 +42,7 @@ func autostartCollector() collect.Collector {
 			return err
 		}
 		for _, h := range homes {
-			for _, p := range userPlaces {
+			for _, p := range concat(userPlaces, programPlaces) {
 				if err := a.place(h.path, p, h); err != nil {
 					return err
 				}
@@ -283,6 +283,7 @@ func (a *autostartReader) file(name string, p startPlace, h home) error {
 var needsExecuteBit = map[string]bool{
 	"motd": true, "git_hook": true, "network_dispatcher": true, "ifupdown": true, "systemd_generator": true, "systemd_sleep": true,
 	"grub": true, "initramfs": true, "kernel_hook": true, "desktop_script": true,
+	"pm_hook": true, "cloud_init": true,
 }
 
 const (
@@ -375,11 +376,11 @@ func (s *autostart) content() (any, error) {
 
 func autostartSubject() *collect.Subject {
 	const source = "files of the mechanism"
-	return collect.NewSubject("autostart", "what other mechanisms run by themselves: desktop sessions, motd, package managers, git, Python, network, boot",
+	return collect.NewSubject("autostart", "what other mechanisms run by themselves: desktop sessions, motd, package managers, git, Python, network, boot, and settings of services that start programs",
 		[]string{"path", "kind", "name", "command"}, []string{"path", "kind", "line_number", "username", "command"},
 		concat([]collect.Field[*autostart]{
 			free("path", "string", "file", source, func(s *autostart) any { return s.origin.path }),
-			free("kind", "string", "xdg, desktop_script, motd, apt_hook, dpkg_hook, dnf_action, dnf_plugin, pacman_hook, git_hook, git_config, python_path, python_customize, network_dispatcher, dhcp_hook, ifupdown, modprobe, module_load, systemd_generator, systemd_sleep, dbus, polkit, grub, grub_default, initramfs or kernel_hook", source,
+			free("kind", "string", "xdg, desktop_script, motd, apt_hook, dpkg_hook, dnf_action, dnf_plugin, pacman_hook, git_hook, git_config, python_path, python_customize, network_dispatcher, dhcp_hook, ifupdown, modprobe, module_load, systemd_generator, systemd_sleep, dbus, polkit, grub, grub_default, initramfs, kernel_hook; of services and programs mail_pipe, logrotate, inetd, incron, acpi, rsyslog, snmp, sshd_config, ssh_config, tmux, screen, vim, vpn, display_manager, pm_hook, initcpio, cloud_init or oci_hook", source,
 				func(s *autostart) any { return s.kind }),
 			free("name", "string", "name of the setting or entry; of a file that itself runs, its last component", source, func(s *autostart) any { return text(s.name) }),
 			free("line_number", "int", "line of the setting, from 1", source, func(s *autostart) any { return positive(s.number) }),

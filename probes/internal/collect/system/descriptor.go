@@ -3,6 +3,7 @@ package system
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sandfly/probes/internal/collect"
@@ -223,4 +224,28 @@ func (f *mapFacts) add(m procfs.Map, seen map[string]bool) {
 		f.deleted = append(f.deleted, name)
 	}
 	f.files = append(f.files, name)
+}
+
+// memoryOf are the other processes whose memory the process holds open.
+func (p *process) memoryOf() (any, error) {
+	open, err := p.descriptors()
+	if err != nil {
+		return nil, err
+	}
+	pids := []int64{}
+	for _, d := range open {
+		number, found := strings.CutPrefix(d.target, "/proc/")
+		if !found {
+			continue
+		}
+		if number, found = strings.CutSuffix(number, "/mem"); !found {
+			continue
+		}
+		// /proc/PID/task/TID/mem is the same memory as /proc/PID/mem.
+		number, _, _ = strings.Cut(number, "/task/")
+		if pid, err := strconv.Atoi(number); err == nil && pid != p.pid && !slices.Contains(pids, int64(pid)) {
+			pids = append(pids, int64(pid))
+		}
+	}
+	return pids, nil
 }

@@ -110,6 +110,22 @@ func tracer(p *process) any {
 	return int64(p.status.TracerPID)
 }
 
+// endingSignals are the signals by which users, terminals and service managers end a process, signal(7).
+var endingSignals = []struct {
+	number int
+	name   string
+}{{1, "SIGHUP"}, {2, "SIGINT"}, {3, "SIGQUIT"}, {15, "SIGTERM"}}
+
+func ignoredSignals(p *process) any {
+	names := []string{}
+	for _, signal := range endingSignals {
+		if p.status.SignalsIgnored>>(signal.number-1)&1 == 1 {
+			names = append(names, signal.name)
+		}
+	}
+	return names
+}
+
 func noNewPrivileges(p *process) any {
 	if p.status.NoNewPrivs == procfs.Absent {
 		return nil

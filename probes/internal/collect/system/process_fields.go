@@ -84,6 +84,8 @@ var processCredentials = processFields{
 		sourceStatus, value(noNewPrivileges)),
 	free("seccomp", asInt, "0 off, 1 strict, 2 filter; absent on kernels without it", sourceStatus,
 		value(func(p *process) any { return optional(int64(p.status.Seccomp)) })),
+	free("signals_ignored", asTexts, "signals that end a process and that this one ignores: SIGHUP, SIGINT, SIGQUIT, SIGTERM",
+		sourceStatus, value(ignoredSignals)),
 	cheap("login_uid", asInt, "user id at login, which sudo and su do not change; absent when nobody logged in",
 		"/proc/PID/loginuid", loginUID),
 }
@@ -157,6 +159,7 @@ var processMemory = processFields{
 		func(p *process) (any, error) { return p.standard(2) }),
 	cheap("socket_std", asBool, "at least two of the descriptors 0 to 2 are sockets", sourceFD,
 		(*process).hasSocketStandard),
+	cheap("memory_of", asInts, "other processes whose memory (/proc/PID/mem) it holds open", sourceFD, (*process).memoryOf),
 	cheap("open_deleted", asTexts, "open files that have been deleted; no memory files", sourceFD,
 		(*process).openDeleted),
 	costly("maps_deleted", asTexts, "files mapped executable that have been deleted; no memory files", sourceMaps,

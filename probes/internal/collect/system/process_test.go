@@ -149,6 +149,28 @@ func TestDescriptorsOfAShellBehindAConnection(t *testing.T) {
 	})
 }
 
+func TestMemoryOfOtherProcessesIsToldFromItsOwn(t *testing.T) {
+	f := newFixture(t)
+	p := shell()
+	p.fds = map[string]string{"3": "/proc/70/mem", "4": "/proc/99/mem", "5": "/proc/98/task/97/mem", "6": "/proc/99/mem", "7": "/proc/meminfo"}
+	f.process(p)
+
+	with(t, f.env(), "process", "pid", int64(70), func(r record) {
+		r.expect(map[string]any{"memory_of": []int64{99, 98}})
+	})
+}
+
+func TestIgnoredSignalsThatEndAProcessAreNamed(t *testing.T) {
+	f := newFixture(t)
+	p := shell()
+	p.status = "SigIgn:\t0000000000005001\n"
+	f.process(p)
+
+	with(t, f.env(), "process", "pid", int64(70), func(r record) {
+		r.expect(map[string]any{"signals_ignored": []string{"SIGHUP", "SIGTERM"}})
+	})
+}
+
 func TestOneSocketAmongTheStandardDescriptorsIsNoShell(t *testing.T) {
 	f := newFixture(t)
 	p := shell()

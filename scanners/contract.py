@@ -220,8 +220,46 @@ class Scope(Frozen, frozen=True, kw_only=True):
     cross_mounts: bool = False
 
 
+class CorrelationPart(Frozen, frozen=True, kw_only=True):
+    """A rule whose matches a correlation counts, or a correlation whose alerts it does.
+
+    `time` is the field with a record's moment, "" for state, which is of the visit's moment. `group_by` are this
+    part's fields for the names of `Correlation.group_by`, `values` those that are counted or summed.
+    """
+
+    name: Name
+    subject: Name = ""
+    when: Expr | None = None
+    scope: Scope | None = None
+    fields: list[Name] = []
+    time: Name = ""
+    group_by: list[Name] = []
+    values: list[Name] = []
+    correlation: Correlation | None = None
+
+
+class Correlation(Frozen, frozen=True, kw_only=True):
+    """A condition on the records of one visit taken together; kinds and operators are Sigma's.
+
+    `presence`, a tree of {"and": …}, {"or": …}, {"not": …} and {"part": place}, stands instead of `op` and `count`.
+    """
+
+    type: Name
+    parts: Annotated[list[CorrelationPart], Meta(max_length=32)]
+    group_by: list[Name] = []
+    timespan_s: int
+    op: Name = ""
+    count: int | float = 0
+    percentile: int = 0
+    presence: Expr | None = None
+
+
 class PlanRule(Frozen, frozen=True, kw_only=True):
-    """One rule as the probe needs it; the report refers to it by its place in `Plan.rules`."""
+    """One rule as the probe needs it; the report refers to it by its place in `Plan.rules`.
+
+    `host` is over the fields of subject host: where it does not hold the rule is `skipped(os)`. With `absent` the alert
+    is that no record matched. `correlation` stands instead of `when` and `scope`.
+    """
 
     id: Name
     subject: Name
@@ -229,6 +267,9 @@ class PlanRule(Frozen, frozen=True, kw_only=True):
     scope: Scope | None = None
     fields: list[Name]
     max_matches: int | None = None
+    host: Expr | None = None
+    absent: bool = False
+    correlation: Correlation | None = None
 
 
 class PlanLimits(Frozen, frozen=True, kw_only=True):

@@ -40,6 +40,11 @@ REASONS: dict[str, Words] = {
     ),
     "pipe_closed": Words("the connection ended before the probe did", "Scan again."),
     "signal": Words("the probe was stopped on the host", "Scan again; look at who kills processes there."),
+    "os": Words("the rule is for other systems", "Nothing is missing: its conditions on the host do not hold here."),
+    "not_kept": Words(
+        "the rule asks for what no host remembers once it is over, such as who wrote a file",
+        "Watch for it with an event log, or write the rule about what stays behind.",
+    ),
     "no_status": Words("the probe said nothing about them", "Scan again; if it stays so, report it as a fault."),
 }
 

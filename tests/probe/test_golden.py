@@ -38,6 +38,38 @@ PLAN = contract.Plan(
             max_matches=7,
         ),
         contract.PlanRule(id="host_facts", subject="host", fields=["hostname"]),
+        contract.PlanRule(
+            id="log_many",
+            subject="log_line",
+            fields=["text"],
+            host={"field": "os_id", "op": "eq", "values": ["debian"]},
+            correlation=contract.Correlation(
+                type="temporal",
+                parts=[
+                    contract.CorrelationPart(name="a", subject="log_line", time="time", group_by=["username"]),
+                    contract.CorrelationPart(
+                        name="b",
+                        group_by=["username"],
+                        correlation=contract.Correlation(
+                            type="value_sum",
+                            parts=[
+                                contract.CorrelationPart(
+                                    name="c", subject="log_line", group_by=["username"], values=["web.size"]
+                                )
+                            ],
+                            group_by=["username"],
+                            timespan_s=60,
+                            op="gte",
+                            count=2.5,
+                        ),
+                    ),
+                ],
+                group_by=["username"],
+                timespan_s=600,
+                presence={"and": [{"part": 0}, {"not": {"part": 1}}]},
+            ),
+        ),
+        contract.PlanRule(id="process_missing", subject="process", fields=["pid"], absent=True),
     ],
 )
 

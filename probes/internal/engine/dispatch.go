@@ -6,7 +6,6 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/match"
-	"sandfly/probes/internal/plan"
 )
 
 // dispatch finds the rules of a group that may match a record, at a cost that hardly grows with their number.
@@ -27,10 +26,11 @@ type directory struct {
 }
 
 // newDispatch is made when all rules of the group are bound.
-func newDispatch(g *group, rules []plan.Rule) *dispatch {
+func newDispatch(g *group) *dispatch {
 	d := &dispatch{index: match.NewIndex()}
 	for i, r := range g.rules {
-		d.index.Add(g.compiler, i, r.scope, rules[r.place].When)
+		d.index.Add(g.compiler, i, r.scope, r.node)
+		r.node = nil
 	}
 	d.index.Build(g.subject)
 	for i := range g.scopes {

@@ -67,8 +67,8 @@ func (e *Engine) Run(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for i := range e.Collectors {
-			e.collect(ctx, &e.Collectors[i])
+		for _, c := range e.inOrder() {
+			e.collect(ctx, c)
 		}
 	}()
 	select {
@@ -83,6 +83,21 @@ func (e *Engine) Run(ctx context.Context) {
 	e.mu.Lock()
 	e.closed = true
 	e.mu.Unlock()
+}
+
+// inOrder are the collectors, the host's first where conditions on other subjects look at it.
+func (e *Engine) inOrder() []*collect.Collector {
+	var first, rest []*collect.Collector
+	for i := range e.Collectors {
+		c := &e.Collectors[i]
+		isHost := func(s *collect.Subject) bool { return s.Name == hostSubject }
+		if e.Program.host != nil && slices.ContainsFunc(c.Subjects, isHost) {
+			first = append(first, c)
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	return append(first, rest...)
 }
 
 // collect runs one collector for those of its subjects that are wanted.
@@ -137,11 +152,14 @@ func (e *Engine) emit(subject string, source any) error {
 	if g == nil {
 		return nil
 	}
+	if subject == hostSubject && e.Program.host != nil {
+		e.Program.host.Decide(source)
+	}
 	here := e.verdict.judge(g, source)
 	var m *report.Match
 	if here && len(e.verdict.hits) > 0 {
 		m = g.describe(e.verdict.hits)
-		here = !g.record.Gone()
+		here = e.verdict.count(g, e.Env.Now) && !g.record.Gone()
 	}
 	return e.commit(g, here, m)
 }
@@ -166,6 +184,9 @@ func (e *Engine) commit(g *group, here bool, m *report.Match) error {
 	}
 	for _, hit := range e.verdict.hits {
 		hit.tally.matched++
+	}
+	for _, o := range e.verdict.events {
+		o.part.of.take(o)
 	}
 	if m == nil {
 		return nil

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"time"
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/match"
@@ -12,6 +13,7 @@ import (
 type verdict struct {
 	hits   []*rule
 	misses []miss
+	events []*occurrence
 }
 
 // miss is a rule that could not be decided.
@@ -22,7 +24,7 @@ type miss struct {
 
 // judge asks every rule of the group that may match about the record. It is false when the thing vanished meanwhile.
 func (v *verdict) judge(g *group, source any) bool {
-	v.hits, v.misses = v.hits[:0], v.misses[:0]
+	v.hits, v.misses, v.events = v.hits[:0], v.misses[:0], v.events[:0]
 	g.record.Reset(source)
 	for _, place := range g.candidates() {
 		r := g.rules[place]
@@ -30,8 +32,11 @@ func (v *verdict) judge(g *group, source any) bool {
 			continue
 		}
 		t := match.Yes
-		if r.when != nil {
-			t = r.when.Eval(g.record)
+		if r.host != nil {
+			t = r.host.Truth()
+		}
+		if r.when != nil && t != match.No {
+			t = match.Both(t, r.when.Eval(g.record))
 		}
 		switch {
 		case g.record.Gone():
@@ -45,13 +50,34 @@ func (v *verdict) judge(g *group, source any) bool {
 	return !g.record.Gone()
 }
 
+// count makes the events of those hits that a correlation counts. It is false when the thing vanished meanwhile.
+func (v *verdict) count(g *group, now time.Time) bool {
+	for _, r := range v.hits {
+		if r.feeds == nil {
+			continue
+		}
+		o, t := r.feeds.occur(g.record, now)
+		switch {
+		case g.record.Gone():
+			return false
+		case t.Unknown():
+			v.misses = append(v.misses, miss{r, t})
+		case o != nil && !r.feeds.illustrate(o):
+			return false
+		case o != nil:
+			v.events = append(v.events, o)
+		}
+	}
+	return true
+}
+
 // describe makes the match line of the record at hand for the rules that still may send one; nil when there is none or
 // the thing vanished meanwhile.
 func (g *group) describe(hits []*rule) *report.Match {
 	m := &report.Match{Subject: g.subject.Name}
 	clear(g.wanted)
 	for _, r := range hits {
-		if r.tally.sent >= r.max {
+		if r.tally.sent >= r.max || !r.sends() {
 			continue
 		}
 		m.Rules = append(m.Rules, r.place)

@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"sandfly/probes/internal/collect"
+	"sandfly/probes/internal/limits"
+	"sandfly/probes/internal/match"
 	"sandfly/probes/internal/report"
 )
 
@@ -27,6 +30,9 @@ const maxDetail = 5
 func (e *Engine) WriteOutcomes() (passed []int, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if err := e.conclude(); err != nil {
+		return nil, err
+	}
 	for _, g := range e.Program.order {
 		if err := e.Report.Collector(e.collectorLine(g)); err != nil {
 			return nil, err
@@ -65,30 +71,156 @@ func (e *Engine) collectorLine(g *group) report.Collector {
 	return line
 }
 
+// conclude decides the rules that look at all records together: alerts of correlations and of what is not there.
+func (e *Engine) conclude() error {
+	for _, r := range e.Program.rules {
+		var lines []*report.Match
+		switch {
+		case e.isElsewhere(r):
+			continue
+		case r.absent && r.tally.matched == 0 && e.sawAll(r):
+			lines = []*report.Match{r.group.nothing(r.place)}
+		case r.correlation != nil:
+			lines = e.correlated(r)
+		}
+		if !r.absent {
+			r.tally.matched += len(lines)
+		}
+		for _, m := range lines[:min(len(lines), r.max)] {
+			if err := e.send(m); errors.Is(err, limits.ErrStopped) {
+				return nil // what is in the report must still be told
+			} else if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// correlated are the alerts of a correlation. One that more records could refute is silent when some are missing.
+func (e *Engine) correlated(r *rule) []*report.Match {
+	found := r.correlation.conclude()
+	if !r.correlation.onlyGrows() && !e.sawAll(r) {
+		return nil
+	}
+	var lines []*report.Match
+	for _, f := range found {
+		lines = append(lines, r.correlation.describe(f))
+	}
+	return lines
+}
+
+// nothing is the match line for a thing that is not there: an identity without values.
+func (g *group) nothing(place int) *report.Match {
+	m := &report.Match{Subject: g.subject.Name, Rules: []int{place}}
+	for _, field := range g.sorted {
+		if name := g.subject.Fields[field].Name; slices.Contains(g.subject.Identity, name) {
+			m.Identity = append(m.Identity, report.Fact{Name: name})
+		}
+	}
+	return m
+}
+
+// isElsewhere says that the rule is for other hosts than this one.
+func (e *Engine) isElsewhere(r *rule) bool { return r.host != nil && r.host.Truth() == match.No }
+
+// sawAll says that nothing the rule would have looked at is missing or undecided.
+func (e *Engine) sawAll(r *rule) bool {
+	state, _ := e.gap(r)
+	return state == statePass && len(r.unknown()) == 0
+}
+
 // ruleLine says what a rule says of the host: never "nothing there" when something could not be looked at.
 func (e *Engine) ruleLine(r *rule) report.Rule {
-	run := e.runs[r.group.subject.Name]
 	line := report.Rule{
-		Rule: r.place, State: statePass, Matched: r.tally.matched, Truncated: r.tally.sent < r.tally.matched,
-		Unknown: e.toldAll(r.tally.unknown),
+		Rule: r.place, State: statePass, Matched: r.tally.matched, Truncated: r.sends() && r.tally.sent < r.tally.matched,
+		Unknown: e.toldAll(r.unknown()),
 	}
-	missing := e.concerned(r, run.parts)
 	switch {
+	case e.isElsewhere(r):
+		line.State, line.Reason = stateSkipped, "os"
+	case r.absent && r.tally.sent > 0:
+		line.State, line.Matched = stateAlert, r.tally.sent
+	case r.absent && r.tally.matched > 0:
+		line.Matched = 0
+	case r.absent && !e.sawAll(r):
+		line.State, line.Reason = e.gap(r)
+		if line.State == statePass { // some records could not be decided, and one of them may be what is looked for
+			line.State, line.Reason = failureCode(worstCode(r.unknown()))
+		}
 	case r.tally.matched > 0:
 		line.State = stateAlert
-	case run.failed != nil:
-		line.State, line.Reason = failure(run.failed)
-	case !run.ended:
-		line.State, line.Reason = stateError, e.stopReason()
-	case r.tally.unknown["error"] > 0:
-		line.State, line.Reason = stateError, "error"
-	case len(missing) > 0:
-		line.State, line.Reason = failureCode(worst(missing))
-	case r.tally.unknown["needs_root"] > 0:
-		line.State, line.Reason = stateSkipped, "needs_root"
+	default:
+		line.State, line.Reason = e.gap(r)
 	}
 	line.Reason = e.told(line.Reason)
 	return line
+}
+
+// unknown counts the records that could not be decided, by reason; of a correlation over all its parts.
+func (r *rule) unknown() map[string]int {
+	if r.correlation == nil {
+		return r.tally.unknown
+	}
+	total := map[string]int{}
+	for _, leaf := range r.correlation.leaves() {
+		for reason, count := range leaf.tally.unknown {
+			total[reason] += count
+		}
+	}
+	return total
+}
+
+// leaves are the rules that feed a correlation, those of correlations below it too.
+func (c *correlation) leaves() []*rule {
+	var all []*rule
+	for _, p := range c.parts {
+		if p.nested != nil {
+			all = append(all, p.nested.leaves()...)
+		} else {
+			all = append(all, p.rule)
+		}
+	}
+	return all
+}
+
+// gap says why a rule without a match is none that passes: what it would have looked at is missing.
+func (e *Engine) gap(r *rule) (state, reason string) {
+	if r.correlation == nil {
+		return e.ownGap(r)
+	}
+	state = statePass
+	for _, leaf := range r.correlation.leaves() {
+		if s, why := e.ownGap(leaf); s == stateError || s == stateSkipped && state == statePass {
+			state, reason = s, why
+		}
+	}
+	if r.correlation.full && state != stateError {
+		return stateError, "limit"
+	}
+	return state, reason
+}
+
+func (e *Engine) ownGap(r *rule) (state, reason string) {
+	run := e.runs[r.group.subject.Name]
+	missing := e.concerned(r, run.parts)
+	switch {
+	case run.failed != nil:
+		return failure(run.failed)
+	case !run.ended:
+		return stateError, e.stopReason()
+	case r.tally.unknown["error"] > 0:
+		return stateError, "error"
+	case len(missing) > 0:
+		return failureCode(worst(missing))
+	case r.tally.unknown["needs_root"] > 0:
+		return stateSkipped, "needs_root"
+	case r.tally.unknown["not_kept"] > 0:
+		return stateSkipped, "not_kept"
+	case r.absent && r.host != nil && r.host.Truth().Unknown():
+		return failureCode(r.host.Truth().Reason())
+	}
+	return statePass, ""
 }
 
 // stopReason says why something was not looked at that nothing is known to be wrong with.
@@ -115,7 +247,7 @@ func (e *Engine) toldAll(counts map[string]int) map[string]int {
 func failure(err error) (state, reason string) { return failureCode(collect.Reason(err)) }
 
 func failureCode(reason string) (state, code string) {
-	if reason == "needs_root" || reason == "not_entered" {
+	if reason == "needs_root" || reason == "not_entered" || reason == "not_kept" {
 		return stateSkipped, reason
 	}
 	return stateError, reason
@@ -123,14 +255,20 @@ func failureCode(reason string) (state, code string) {
 
 // worst is the reason that counts where several things are missing: an error, a limit, rights, a place left alone.
 func worst(parts []error) string {
-	rank := map[string]int{"error": 3, "limit": 2, "needs_root": 1}
-	result := "not_entered"
+	counts := map[string]int{"not_entered": 1}
 	for _, err := range parts {
-		if reason := collect.Reason(err); rank[reason] > rank[result] {
-			result = reason
+		counts[collect.Reason(err)]++
+	}
+	return worstCode(counts)
+}
+
+func worstCode(counts map[string]int) string {
+	for _, reason := range []string{"error", "limit", "needs_root", "not_entered"} {
+		if counts[reason] > 0 {
+			return reason
 		}
 	}
-	return result
+	return "not_kept"
 }
 
 // concerned are the missing parts that a rule would have looked at. A part that names a path outside the rule's scope

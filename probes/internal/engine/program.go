@@ -17,7 +17,14 @@ type Program struct {
 	rules  []*rule // by place in the plan
 	groups map[string]*group
 	order  []*group // as the plan names them first
+
+	subjects map[string]*collect.Subject
+	host     *match.Host // nil where this probe has no subject host
+	budget   *budget
 }
+
+// hostSubject is what conditions on the host look at.
+const hostSubject = "host"
 
 // group is the rules of one subject.
 type group struct {
@@ -49,7 +56,16 @@ type rule struct {
 	fields []int       // sent with every match: identity, evidence, those the rule asks for
 	max    int
 	tally  tally
+
+	node        *plan.Node      // what `when` was made of, until all rules are bound
+	host        *match.HostTest // nil: on every host
+	absent      bool            // alerts when nothing matched
+	feeds       *part           // its matches are counted by a correlation and not sent
+	correlation *correlation
 }
+
+// sends says whether the rule's matches are lines of the report.
+func (r *rule) sends() bool { return r.feeds == nil && !r.absent }
 
 // tally is what happened to a rule.
 type tally struct {
@@ -64,24 +80,93 @@ func Build(p *plan.Plan, subjects []*collect.Subject) (*Program, error) {
 	for _, s := range subjects {
 		known[s.Name] = s
 	}
-	program := &Program{groups: map[string]*group{}}
+	program := &Program{groups: map[string]*group{}, subjects: known, budget: newBudget()}
+	if host := known[hostSubject]; host != nil {
+		program.host = match.NewHost(host)
+	}
+	rules := &binder{defaultMax: p.Limits.MatchesPerRule}
 	for i := range p.Rules {
-		subject := known[p.Rules[i].Subject]
-		if subject == nil {
-			return nil, fmt.Errorf("%s: subject: this probe has no %q", p.Where(i), p.Rules[i].Subject)
-		}
-		g := program.group(subject)
-		r, err := g.bind(i, &p.Rules[i], p.Limits.MatchesPerRule)
+		r, err := program.bindRule(i, &p.Rules[i], rules)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.Where(i), err)
 		}
 		program.rules = append(program.rules, r)
 	}
+	program.wantHost()
 	for _, g := range program.order {
-		g.dispatch = newDispatch(g, p.Rules)
+		g.dispatch = newDispatch(g)
 		g.compiler = nil
 	}
 	return program, nil
+}
+
+// binder binds rules to the groups of their subjects.
+type binder struct{ defaultMax int }
+
+func (b *binder) bind(p *Program, place int, spec *plan.Rule) (*rule, error) {
+	subject := p.subjects[spec.Subject]
+	if subject == nil {
+		return nil, fmt.Errorf("subject: this probe has no %q", spec.Subject)
+	}
+	return p.group(subject).bind(place, spec, b.defaultMax)
+}
+
+// bindRule binds a rule of the plan: alone, or with all parts of its correlation.
+func (p *Program) bindRule(place int, spec *plan.Rule, rules *binder) (*rule, error) {
+	test, err := p.hostTest(spec.Host)
+	if err != nil {
+		return nil, err
+	}
+	if spec.Correlation == nil {
+		r, err := rules.bind(p, place, spec)
+		if err != nil {
+			return nil, err
+		}
+		r.host, r.absent = test, spec.Absent
+		return r, nil
+	}
+	subject := p.subjects[spec.Subject]
+	if subject == nil {
+		return nil, fmt.Errorf("subject: this probe has no %q", spec.Subject)
+	}
+	r := &rule{place: place, group: p.group(subject), scope: -1, max: rules.defaultMax, host: test}
+	if spec.MaxMatches != nil {
+		r.max = *spec.MaxMatches
+	}
+	if r.correlation, err = p.bindCorrelation(r, spec.Correlation, rules); err != nil {
+		return nil, fmt.Errorf("correlation.%w", err)
+	}
+	return r, nil
+}
+
+func (p *Program) hostTest(n *plan.Node) (*match.HostTest, error) {
+	if n == nil {
+		return nil, nil
+	}
+	if p.host == nil {
+		return nil, fmt.Errorf("host: this probe has no subject %q", hostSubject)
+	}
+	test, fault := p.host.Compile(n)
+	if fault != nil {
+		return nil, fault.In("host")
+	}
+	return test, nil
+}
+
+// wantHost has the host's record collected when a condition looks at it.
+func (p *Program) wantHost() {
+	if p.host == nil {
+		return
+	}
+	names := p.host.Wanted()
+	if len(names) == 0 {
+		p.host = nil
+		return
+	}
+	g := p.group(p.subjects[hostSubject])
+	for _, name := range names {
+		g.want.Fields[name] = true
+	}
 }
 
 // Wants says whether any rule needs the subject.
@@ -92,7 +177,7 @@ func (p *Program) group(s *collect.Subject) *group {
 		return g
 	}
 	g := &group{
-		subject: s, compiler: match.NewCompiler(s), record: match.NewRecord(s), path: s.Index("path"), sorted: sortedFields(s),
+		subject: s, compiler: match.NewCompiler(s).On(p.host), record: match.NewRecord(s), path: s.Index("path"), sorted: sortedFields(s),
 		byKey: map[string]int{}, wanted: make([]bool, len(s.Fields)),
 		want: collect.Want{Fields: map[string]bool{}},
 	}
@@ -112,7 +197,7 @@ func sortedFields(s *collect.Subject) []int {
 }
 
 func (g *group) bind(place int, spec *plan.Rule, defaultMax int) (*rule, error) {
-	r := &rule{place: place, group: g, scope: -1, max: defaultMax}
+	r := &rule{place: place, group: g, scope: -1, max: defaultMax, node: spec.When}
 	if spec.MaxMatches != nil {
 		r.max = *spec.MaxMatches
 	}

@@ -13,8 +13,17 @@ func (c *Compiler) leaf(n *plan.Node) (node, *plan.Fault) {
 	if (len(n.Values) == 0) != (n.Op == "null") {
 		return nil, plan.Errorf("op %q with %d values", n.Op, len(n.Values)).In(".values")
 	}
-	if n.Op == "keyword" {
+	switch n.Op {
+	case "keyword":
 		return c.keyword(n)
+	case "unknown":
+		if *n.Field != "" || len(n.Values) != 1 || n.Values[0] != UnknownKept.Reason() {
+			return nil, plan.Errorf(`unknown has the field "" and the value %q`, UnknownKept.Reason())
+		}
+		return notKept{}, nil
+	}
+	if host, is := c.ofHost(*n.Field); is {
+		return c.host.leaf(n, host)
 	}
 	field, fault := c.field(*n.Field)
 	if fault != nil {
@@ -71,6 +80,14 @@ func (c *Compiler) reference(n *plan.Node, field int) (node, *plan.Fault) {
 	f.same = same
 	for i, value := range n.Values {
 		name, _ := value.(string)
+		if host, is := c.ofHost(name); is {
+			place, fault := c.host.field(host)
+			if fault != nil {
+				return nil, fault.In(plan.Step("values", i))
+			}
+			f.host, f.ofHost = c.host, append(f.ofHost, place)
+			continue
+		}
 		other, fault := c.field(name)
 		if fault != nil {
 			return nil, fault.In(plan.Step("values", i))

@@ -106,6 +106,8 @@ type reference struct {
 	dear   collect.Cost
 	all    bool
 	same   func(a, b *scalar) bool
+	host   *Host
+	ofHost []int // fields of the host
 }
 
 func (f *reference) cost() collect.Cost { return f.dear }
@@ -118,6 +120,13 @@ func (f *reference) eval(r *Record) Truth {
 	result := truth(f.all)
 	for _, other := range f.others {
 		t := f.compare(s, r.read(other))
+		if !t.Unknown() && (t == Yes) != f.all {
+			return t
+		}
+		result = max(result, t)
+	}
+	for _, other := range f.ofHost {
+		t := f.compare(s, f.host.read(other))
 		if !t.Unknown() && (t == Yes) != f.all {
 			return t
 		}

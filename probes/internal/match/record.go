@@ -50,6 +50,12 @@ func (r *Record) Value(field int) (value any, reason string) {
 	return s.raw, s.truth.Reason()
 }
 
+// Look gives a field as Value does, and whether there is one: yes, no, or why it could not be looked at.
+func (r *Record) Look(field int) (value any, there Truth) {
+	s := r.read(field)
+	return s.raw, s.truth
+}
+
 func (r *Record) read(field int) *slot {
 	s := &r.slots[field]
 	if s.turn == r.turn {

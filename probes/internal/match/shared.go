@@ -17,6 +17,7 @@ type Compiler struct {
 	nodes    map[digest]*shared
 	patterns map[string]*pattern
 	fields   map[int]bool // that the expression at hand names
+	host     *Host        // nil: conditions cannot look at the host
 }
 
 // digest stands for what a condition asks, and so for its answer.
@@ -25,6 +26,12 @@ type digest [sha256.Size]byte
 // NewCompiler returns a Compiler for conditions on the subject.
 func NewCompiler(subject *collect.Subject) *Compiler {
 	return &Compiler{subject: subject, nodes: map[digest]*shared{}, patterns: map[string]*pattern{}}
+}
+
+// On lets conditions name fields of the host, with `host.` in front. It returns the Compiler.
+func (c *Compiler) On(host *Host) *Compiler {
+	c.host = host
+	return c
 }
 
 // shared is a node that knows whether the record at hand was put to it already.

@@ -7,6 +7,7 @@ type Truth uint8
 const (
 	No Truth = iota
 	Yes
+	UnknownKept
 	UnknownPlace
 	UnknownLimit
 	UnknownRights
@@ -19,6 +20,8 @@ func (t Truth) Unknown() bool { return t > Yes }
 // Reason is the code of an unknown truth, "" for yes and no.
 func (t Truth) Reason() string {
 	switch t {
+	case UnknownKept:
+		return "not_kept"
 	case UnknownPlace:
 		return "not_entered"
 	case UnknownLimit:
@@ -42,6 +45,14 @@ func unknown(reason string) Truth {
 		return UnknownRights
 	}
 	return UnknownError
+}
+
+// Both is `and`.
+func Both(a, b Truth) Truth {
+	if a == No || b == No {
+		return No
+	}
+	return max(a, b)
 }
 
 func truth(b bool) Truth {

@@ -73,11 +73,24 @@ func (r *Rule) check() error {
 			return fmt.Errorf("scope.%w", err)
 		}
 	}
-	if r.When == nil {
+	if r.When != nil {
+		if fault := r.When.check(1); fault != nil {
+			return fault.In("when")
+		}
+	}
+	if r.Host != nil {
+		if fault := r.Host.check(1); fault != nil {
+			return fault.In("host")
+		}
+	}
+	if r.Correlation == nil {
 		return nil
 	}
-	if fault := r.When.check(1); fault != nil {
-		return fault.In("when")
+	if r.When != nil || r.Scope != nil || r.Absent {
+		return fmt.Errorf("correlation: its parts have the condition and the scope, and it cannot be absent")
+	}
+	if err := r.Correlation.check(1); err != nil {
+		return fmt.Errorf("correlation.%w", err)
 	}
 	return nil
 }

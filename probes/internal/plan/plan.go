@@ -24,6 +24,8 @@ const (
 	MaxFields   = 512
 	MaxPatterns = 4096
 	MaxText     = 65536
+	MaxParts    = 32 // of one correlation
+	MaxNesting  = 4  // correlations of correlations
 	maxName     = 255
 )
 
@@ -61,6 +63,43 @@ type Rule struct {
 	Scope      *Scope   `json:"scope"`
 	Fields     []string `json:"fields"`
 	MaxMatches *int     `json:"max_matches"`
+
+	Host        *Node        `json:"host"`        // over the fields of subject host; where it does not hold the rule is skipped
+	Absent      bool         `json:"absent"`      // the alert is that no record matches
+	Correlation *Correlation `json:"correlation"` // instead of When and Scope
+}
+
+// Correlation is a condition on the records of one visit taken together, as Sigma's correlation rules have it.
+type Correlation struct {
+	Type       string    `json:"type"`
+	Parts      []Part    `json:"parts"`
+	GroupBy    []string  `json:"group_by"` // names in the alert; the parts say which of their fields each is
+	TimespanS  int64     `json:"timespan_s"`
+	Op         string    `json:"op"`
+	Count      float64   `json:"count"`
+	Percentile int       `json:"percentile"`
+	Presence   *Presence `json:"presence"` // of type temporal: which parts must and must not be there, instead of Op and Count
+}
+
+// Part is a rule whose matches are counted, or a correlation whose alerts are.
+type Part struct {
+	Name        string       `json:"name"`
+	Subject     string       `json:"subject"`
+	When        *Node        `json:"when"`
+	Scope       *Scope       `json:"scope"`
+	Fields      []string     `json:"fields"`
+	Time        string       `json:"time"` // field with the moment of a record; "" for state, which is of the visit's moment
+	GroupBy     []string     `json:"group_by"`
+	Values      []string     `json:"values"` // fields that are counted, summed …
+	Correlation *Correlation `json:"correlation"`
+}
+
+// Presence is one node of a condition on parts: exactly one of its fields is set.
+type Presence struct {
+	And  []*Presence `json:"and"`
+	Or   []*Presence `json:"or"`
+	Not  *Presence   `json:"not"`
+	Part *int        `json:"part"`
 }
 
 // Scope bounds what is walked for a rule.

@@ -29,11 +29,48 @@ func TestPlanThatPythonEncodedIsUnderstood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(p.Rules) != 3 || p.Limits.CPUPercent != 25 || p.Limits.DeadlineS != 120 || p.Limits.ValueBytes != 128 {
+	if len(p.Rules) != 5 || p.Limits.CPUPercent != 25 || p.Limits.DeadlineS != 120 || p.Limits.ValueBytes != 128 {
 		t.Errorf("rules %d, limits %+v", len(p.Rules), p.Limits)
 	}
 	if r := p.Rules[1]; r.Scope == nil || *r.Scope.MaxDepth != 4 || !r.Scope.CrossMounts || *r.MaxMatches != 7 {
 		t.Errorf("rule %+v", r)
+	}
+	c := p.Rules[3].Correlation
+	if c == nil || p.Rules[3].Host == nil || *c.Presence.And[1].Not.Part != 1 || c.Parts[1].Correlation.Count != 2.5 {
+		t.Errorf("correlation %+v", c)
+	}
+	if !p.Rules[4].Absent {
+		t.Errorf("rule %+v", p.Rules[4])
+	}
+}
+
+func TestCorrelationsThatMeanNothingAreRefusedAndSayWhere(t *testing.T) {
+	good := `{"type":"event_count","timespan_s":1,"op":"gte","count":1,"parts":[{"name":"a","subject":"x"}]}`
+	cases := map[string][2]string{
+		"type":               {`"event_count"`, `"events"`},
+		"op":                 {`"gte"`, `"about"`},
+		"timespan_s":         {`"timespan_s":1`, `"timespan_s":0`},
+		"parts":              {`[{"name":"a","subject":"x"}]`, `[]`},
+		"parts[0].values":    {`"event_count"`, `"value_sum"`},
+		"parts[0].subject":   {`"subject":"x"`, `"subject":""`},
+		"parts[0].group_by":  {`"subject":"x"`, `"subject":"x","group_by":["u"]`},
+		"presence":           {`"op":"gte"`, `"presence":{"part":0}`},
+		"presence.part":      {`"event_count","timespan_s":1,"op":"gte"`, `"temporal","timespan_s":1,"presence":{"part":1}`},
+		"presence.and":       {`"event_count","timespan_s":1,"op":"gte"`, `"temporal","timespan_s":1,"presence":{}`},
+		"percentile":         {`"event_count"`, `"value_percentile","percentile":101`},
+		"parts[0].correlati": {`"subject":"x"`, `"subject":"x","correlation":{}`},
+	}
+	rule := func(correlation string) []byte {
+		return []byte(`{"schema":1,"rules":[{"id":"r","subject":"x","fields":[],"correlation":` + correlation + `}]}`)
+	}
+	if _, err := Decode(rule(good)); err != nil {
+		t.Fatal(err)
+	}
+	for at, change := range cases {
+		_, err := Decode(rule(strings.Replace(good, change[0], change[1], 1)))
+		if err == nil || !strings.Contains(err.Error(), "correlation."+at) {
+			t.Errorf("%s: %v", at, err)
+		}
 	}
 }
 

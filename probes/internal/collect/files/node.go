@@ -2,6 +2,7 @@ package files
 
 import (
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -334,7 +335,21 @@ func (n *node) isOpen() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return opened[fileID{st.Dev, st.Inode}], nil
+	return len(opened[fileID{st.Dev, st.Inode}]) > 0, nil
+}
+
+// openBy are the programs of the processes that hold the file open.
+func (n *node) openBy() (any, error) {
+	opened, err := n.v.opened()
+	if opened == nil || err != nil {
+		return nil, err
+	}
+	st, err := n.stat()
+	if err != nil {
+		return nil, err
+	}
+	holders := slices.Clone(opened[fileID{st.Dev, st.Inode}])
+	return slices.DeleteFunc(holders, func(program string) bool { return program == "" }), nil
 }
 
 // baseName is the name of the last component; the root directory is called "/".

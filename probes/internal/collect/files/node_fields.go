@@ -163,6 +163,8 @@ func fileFields() []nodeField {
 		// Costly although one look serves all files: the first one visits every descriptor of every process.
 		{Name: "is_open", Type: "bool", Cost: collect.Costly, Doc: "a process holds it open; none when the tree is not the running system",
 			Source: "/proc/PID/fd", Get: (*node).isOpen},
+		{Name: "open_by", Type: "strings", Cost: collect.Costly, Doc: "programs of the processes that hold it open",
+			Source: "/proc/PID/fd, /proc/PID/exe", Get: (*node).openBy},
 	}
 }
 

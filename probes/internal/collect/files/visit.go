@@ -28,7 +28,7 @@ type visit struct {
 	env      *collect.Env
 	accounts func() *accounts.Accounts
 	mounts   func() mountTable
-	opened   func() (map[fileID]bool, error)
+	opened   func() (map[fileID][]string, error)
 }
 
 func newVisit(env *collect.Env) *visit {
@@ -36,7 +36,7 @@ func newVisit(env *collect.Env) *visit {
 		env:      env,
 		accounts: sync.OnceValue(func() *accounts.Accounts { return accounts.Load(env) }),
 		mounts:   sync.OnceValue(func() mountTable { return readMounts(env) }),
-		opened:   sync.OnceValues(func() (map[fileID]bool, error) { return readOpenFiles(env) }),
+		opened:   sync.OnceValues(func() (map[fileID][]string, error) { return readOpenFiles(env) }),
 	}
 }
 

@@ -358,6 +358,11 @@ func TestAFileThatAProcessHoldsOpenIsTold(t *testing.T) {
 		if r.values["is_open"] != want {
 			t.Errorf("%s: %v %v", name, r.values["is_open"], r.errs["is_open"])
 		}
+		self, err := os.Executable()
+		must(t, err)
+		if holders, _ := r.values["open_by"].([]string); slices.Contains(holders, self) != want {
+			t.Errorf("%s: held by %v", name, holders)
+		}
 	}
 }
 

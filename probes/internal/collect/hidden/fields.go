@@ -58,7 +58,7 @@ var subject = collect.NewSubject("hidden",
 		fact.Free("cmdline", fact.Text, "arguments of the process, where they can be read", "/proc/PID/cmdline",
 			func(f *finding) any { return fact.String(f.cmdline) }),
 		fact.Costly("beyond_allocated", fact.Bool, "the number is above all that the kernel can have handed out by "+
-			"itself; a rule that asks makes the sweep try every number up to kernel.pid_max",
+			"itself; a rule that asks makes the sweep try every number up to kernel.pid_max, where more threads run than are listed",
 			"/proc/stat, /proc/loadavg, kernel.pid_max", func(f *finding) (any, error) { return fact.Pointer(f.beyond), nil }),
 		fact.Free("size_stat", fact.Bytes, "size of the file as stat(2) tells it", fromFiles,
 			ofSizes(func(s *sizes) any { return s.stat })),

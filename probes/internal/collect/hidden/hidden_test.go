@@ -29,6 +29,7 @@ func visitOf(env *collect.Env) *visit {
 type fakeKernel struct {
 	threads map[int][]int // by thread group
 	hidden  []int
+	counted bool // the kernel says how many there are
 	lists   int
 	onList  func(lists int)
 }
@@ -45,7 +46,8 @@ func (k *fakeKernel) group(pid int) (int, error) {
 func (k *fakeKernel) view() *kernelView {
 	taken := func(pid int) bool { _, err := k.group(pid); return err == nil }
 	return &kernelView{
-		asks: []ask{{"kill", func(int) bool { return false }}, {"getsid", taken}},
+		asks:    []ask{{"kill", everyNumber, func(int) bool { return false }}, {"getsid", everyNumber, taken}},
+		isWhole: func(listed []int) bool { return k.counted && len(listed) == len(k.threads) },
 		list: func() ([]int, error) {
 			if k.lists++; k.onList != nil {
 				k.onList(k.lists)
@@ -117,17 +119,67 @@ func TestProcessesThatComeAndGoMeanwhileAreNoFinding(t *testing.T) {
 }
 
 func TestNumberThatTheKernelCannotHaveGivenIsToldSo(t *testing.T) {
-	k := &fakeKernel{threads: map[int][]int{1: {1}, 9000: {9000}}, hidden: []int{9000}}
-	asks := k.view().asks
-	view := k.view()
-	view.asks = []ask{{"kill", asks[1].exists}}
-	s := &sweep{kernelView: view, v: visitOf(facttest.Env("/"))}
+	for _, counted := range []bool{false, true} {
+		k := &fakeKernel{threads: map[int][]int{1: {1}, 9000: {9000}}, hidden: []int{9000}, counted: counted}
 
-	found, err := s.run(100, 10000)
+		found := k.sweep(t, 100, 10000)
 
-	if err != nil || len(found) != 1 || !*found[0].beyond {
-		t.Error(found, err)
+		if len(found) != 1 || !*found[0].beyond {
+			t.Error(counted, found)
+		}
 	}
+}
+
+func TestNumbersThatTheKernelCannotHaveGivenAreNotTriedWhenItCountsNobodyMore(t *testing.T) {
+	k := &fakeKernel{threads: map[int][]int{1: {1}, 77: {77}}, counted: true}
+	highest := 0
+	view := k.view()
+	view.asks = []ask{{"kill", everyNumber, func(pid int) bool { highest = pid; return false }}}
+
+	found, err := (&sweep{kernelView: view, v: visitOf(facttest.Env("/"))}).run(100, 10000)
+
+	if err != nil || len(found) > 0 || highest != 100 {
+		t.Error(found, err, highest)
+	}
+}
+
+func TestAnInterfaceIsAskedUpToItsBound(t *testing.T) {
+	k := &fakeKernel{threads: map[int][]int{1: {1}}}
+	asked := map[string]int{}
+	view := k.view()
+	for _, upTo := range []int{50, 70, 200} {
+		name := strconv.Itoa(upTo)
+		view.asks = append(view.asks, ask{name, upTo, func(int) bool { asked[name]++; return false }})
+	}
+
+	_, err := (&sweep{kernelView: view, v: visitOf(facttest.Env("/"))}).run(100, 100)
+
+	if err != nil || asked["50"] != 49 || asked["70"] != 69 || asked["200"] != 99 { // 1 is told by the first
+		t.Error(err, asked)
+	}
+}
+
+func TestThreadsAreCountedAsTheKernelCountsThem(t *testing.T) {
+	v := visitOf(facttest.Env("/"))
+	for range 200 { // other processes come and go
+		listed, err := v.fs.ReadPIDs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.listsAllThreads(listed) && !v.listsAllThreads(listed[1:]) {
+			return
+		}
+	}
+	if v.threadCount() > 0 && !inInitialNamespace() {
+		return // the kernel counts the threads of others too
+	}
+	t.Error("the counts never agree")
+}
+
+// inInitialNamespace tells by the number that the kernel gave the first pid namespace, PROC_PID_INIT_INO.
+func inInitialNamespace() bool {
+	name, err := os.Readlink("/proc/self/ns/pid")
+	return err == nil && name == "pid:[4026531836]"
 }
 
 func TestHighestNumberFollowsFromWhatTheKernelCounts(t *testing.T) {

@@ -1,7 +1,6 @@
 package hidden
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -17,33 +16,42 @@ import (
 // ask is one interface of the kernel that tells whether a number belongs to a process or thread.
 type ask struct {
 	name   string
+	upTo   int // highest number it is asked for in the sweep
 	exists func(pid int) bool
 }
 
-// answers says whether the error of a call that was given a number means that somebody has it.
-func answers(err error) bool {
-	return !errors.Is(err, syscall.ESRCH) && !errors.Is(err, syscall.ENOSYS)
-}
-
-func askCall(number uintptr, arguments func(pid uintptr) (uintptr, uintptr)) func(pid int) bool {
+// askCall is a call whose first argument is the number; any error but that there is nobody means that somebody has it.
+func askCall(number uintptr) func(pid int) bool {
 	return func(pid int) bool {
-		a, b := arguments(uintptr(pid))
-		_, _, errno := syscall.RawSyscall(number, a, b, 0)
-		return errno == 0 || answers(errno)
+		_, _, errno := syscall.RawSyscall(number, uintptr(pid), 0, 0)
+		return errno != syscall.ESRCH && errno != syscall.ENOSYS
 	}
 }
 
-func only(pid uintptr) (uintptr, uintptr) { return pid, 0 }
+// getPriority asks for that of one process, PRIO_PROCESS being 0.
+func getPriority(pid int) bool {
+	_, _, errno := syscall.RawSyscall(syscall.SYS_GETPRIORITY, 0, uintptr(pid), 0)
+	return errno != syscall.ESRCH && errno != syscall.ENOSYS
+}
 
-// asks go from the cheapest to the dearest. A rootkit takes numbers out of those its author thought of.
+// Up to where an interface is asked. A call with a number that nobody has takes 0.2 µs, most of it the way into the
+// kernel and back; looking a name up in /proc takes 3 µs, and who hides it there answers the calls.
+const (
+	everyNumber = pidLimit
+	manyNumbers = 1 << 16
+	fewNumbers  = 1 << 15 // pid_max of most hosts for a long time, and of 32-bit ones
+)
+
+// asks go from the cheapest to the dearest. A rootkit takes numbers out of those its author thought of: kill(2), which
+// many of them take commands by, and /proc. The scheduler's is rarely one of those.
 var asks = []ask{
+	{"sched_getscheduler", everyNumber, askCall(syscall.SYS_SCHED_GETSCHEDULER)},
+	{"getsid", manyNumbers, askCall(syscall.SYS_GETSID)},
+	{"getpgid", manyNumbers, askCall(syscall.SYS_GETPGID)},
+	{"getpriority", manyNumbers, getPriority},
 	// Signal 0 is never delivered: the kernel only looks whether it could be.
-	{"kill", func(pid int) bool { err := syscall.Kill(pid, 0); return err == nil || errors.Is(err, syscall.EPERM) }},
-	{"getpgid", askCall(syscall.SYS_GETPGID, only)},
-	{"getsid", askCall(syscall.SYS_GETSID, only)},
-	{"sched_getscheduler", askCall(syscall.SYS_SCHED_GETSCHEDULER, only)},
-	{"getpriority", askCall(syscall.SYS_GETPRIORITY, func(pid uintptr) (uintptr, uintptr) { return 0, pid })},
-	{"proc_status", func(pid int) bool { return syscall.Access("/proc/"+strconv.Itoa(pid)+"/status", 0) == nil }},
+	{"kill", manyNumbers, askCall(syscall.SYS_KILL)},
+	{"proc_status", fewNumbers, func(pid int) bool { return syscall.Access("/proc/"+strconv.Itoa(pid)+"/status", 0) == nil }},
 }
 
 // kernelView is what the sweep knows of the system; tests bring their own.
@@ -53,6 +61,7 @@ type kernelView struct {
 	group   func(pid int) (int, error)     // thread group of any thread, whether it is listed or not
 	threads func(group int) ([]int, error) // threads of a group
 	details func(pid int, into *finding)   // adds what /proc/PID says, as far as it can be read
+	isWhole func(listed []int) bool        // as many threads run as the listing has
 }
 
 func liveView(v *visit) *kernelView {
@@ -63,7 +72,7 @@ func liveView(v *visit) *kernelView {
 			return s.TGID, err
 		},
 		threads: func(group int) ([]int, error) { return v.fs.ReadThreads(strconv.Itoa(group)) },
-		details: v.describe,
+		details: v.describe, isWhole: v.listsAllThreads,
 	}
 }
 
@@ -111,27 +120,48 @@ func (s *sweep) isExplained(pid int) bool {
 	return s.known[pid]
 }
 
-// chunk is how many numbers are tried between two looks at the visit's limits: below a millisecond of CPU.
-const chunk = 1024
+// chunk is how many numbers are tried between two looks at the visit's limits: about a millisecond of CPU.
+const chunk = 256
 
-// candidates tries the numbers from first to last by the first count interfaces.
-func (s *sweep) candidates(first, last, count int) ([]int, error) {
-	var found []int
-	for pid := first; pid <= last; pid++ {
-		if pid%chunk == 0 {
-			if err := s.v.pause(); err != nil {
-				return nil, err
+// candidates tries the numbers from first to last.
+func (s *sweep) candidates(first, last int) (found []int, err error) {
+	for first <= last {
+		if err := s.v.pause(); err != nil {
+			return nil, err
+		}
+		asks, end := s.asked(first, min(last, first+chunk-1))
+		for pid := first; pid <= end; pid++ {
+			if anyTells(asks, pid) && !s.isExplained(pid) {
+				found = append(found, pid)
 			}
 		}
-		taken := slices.ContainsFunc(s.asks[:count], func(a ask) bool { return a.exists(pid) })
-		if !taken || s.isExplained(pid) {
-			continue
-		}
-		if found = append(found, pid); len(found) > maxCandidates {
+		if len(found) > maxCandidates {
 			return nil, fmt.Errorf("more than %d numbers that no listing explains: %w", maxCandidates, collect.ErrLimit)
 		}
+		first = end + 1
 	}
 	return found, nil
+}
+
+// asked are the interfaces for the first number, and up to where it is those.
+func (s *sweep) asked(first, last int) ([]ask, int) {
+	var asks []ask
+	for _, a := range s.asks {
+		if first <= a.upTo {
+			asks = append(asks, a)
+			last = min(last, a.upTo)
+		}
+	}
+	return asks, last
+}
+
+func anyTells(asks []ask, pid int) bool {
+	for i := range asks {
+		if asks[i].exists(pid) {
+			return true
+		}
+	}
+	return false
 }
 
 // maxCandidates bounds what is looked at again; new processes of a busy host are among them.
@@ -144,28 +174,23 @@ func (s *sweep) remaining(candidates []int) ([]int, error) {
 		return nil, err
 	}
 	return slices.DeleteFunc(slices.Clone(candidates), func(pid int) bool {
-		return s.isExplained(pid) || !slices.ContainsFunc(s.asks, func(a ask) bool { return a.exists(pid) })
+		return s.isExplained(pid) || !anyTells(s.asks, pid)
 	}), nil
 }
 
-// run sweeps up to explained by several interfaces and from there to last by the first one.
+// run sweeps up to explained, and from there to last when somebody may be there.
 func (s *sweep) run(explained, last int) ([]*finding, error) {
 	if err := s.relist(); err != nil {
 		return nil, err
 	}
-	count := len(s.asks)
-	if explained > manyNumbers {
-		count = min(count, 2)
+	if last > explained && s.isComplete() {
+		last = explained
 	}
-	found, err := s.candidates(1, explained, count)
+	found, err := s.candidates(1, last)
 	if err != nil {
 		return nil, err
 	}
-	more, err := s.candidates(explained+1, last, 1)
-	if err != nil {
-		return nil, err
-	}
-	found, err = persists(s.v, append(found, more...), s.remaining)
+	found, err = persists(s.v, found, s.remaining)
 	if err != nil {
 		return nil, err
 	}
@@ -176,8 +201,58 @@ func (s *sweep) run(explained, last int) ([]*finding, error) {
 	return findings, nil
 }
 
-// manyNumbers is up to where all interfaces are asked: six calls a number are 0.2 s of CPU then.
-const manyNumbers = 1 << 17
+// countLooks is how often the threads are counted until the count is believed to be different.
+const countLooks = 3
+
+// isComplete says that the kernel counts no thread more than the listed processes have. Numbers that the kernel does not
+// hand out by itself need not be tried then: a process on one of them would have to be taken out of the count too. It is
+// no reason to leave out others: what hides processes may well change the count.
+func (s *sweep) isComplete() bool {
+	for range countLooks {
+		listed, err := s.list()
+		if err != nil {
+			return false
+		}
+		if s.isWhole(listed) {
+			return true
+		}
+	}
+	return false
+}
+
+// listsAllThreads compares the threads of listed processes with two counters of the kernel. It is false on a host where
+// they change all the time, and in a container, whose kernel counts those of all.
+func (v *visit) listsAllThreads(listed []int) bool {
+	before := v.threadCount()
+	count := 0
+	for _, pid := range listed {
+		var task syscall.Stat_t
+		if err := syscall.Stat(v.fs.PidPath(strconv.Itoa(pid), "task"), &task); err != nil {
+			return false
+		}
+		count += int(task.Nlink) - 2 // of the directory itself
+	}
+	var system syscall.Sysinfo_t
+	if err := syscall.Sysinfo(&system); err != nil {
+		return false
+	}
+	return count == before && count == v.threadCount() && uint16(count) == system.Procs
+}
+
+// threadCount is how many threads there are as /proc/loadavg has it, -1 when it does not say.
+func (v *visit) threadCount() int {
+	load, err := v.fs.ReadText("/proc/loadavg")
+	words := strings.Fields(load)
+	if err != nil || len(words) < 5 {
+		return -1
+	}
+	_, total, _ := strings.Cut(words[3], "/")
+	count, err := strconv.Atoi(total)
+	if err != nil {
+		return -1
+	}
+	return count
+}
 
 func (s *sweep) finding(pid, explained int) *finding {
 	f := &finding{kind: "process", pid: pointer(int64(pid)), beyond: pointer(pid > explained),

@@ -50,6 +50,11 @@ def configure(application: Celery) -> None:
                 "schedule": 60,
                 "options": {"expires": 60},
             },
+            "end-expired": {
+                "task": "sandfly_web.findings.end_expired",
+                "schedule": 60,
+                "options": {"expires": 60},
+            },
             "retain": {
                 "task": "sandfly_web.scans.retain",
                 "schedule": crontab(minute="17"),

@@ -49,6 +49,7 @@ AUDITED: dict[str, dict[str, Any]] = {
     "inventory.HostKey": {"exclude_fields": ["last_seen_at"]},
     "rules.Rule": {"exclude_fields": ["source", "plan_rule", "updated_at"]},
     "scans.Schedule": {"m2m_fields": {"host_tags"}},
+    "findings.AllowlistEntry": {"m2m_fields": {"hosts", "tags"}},
     "findings.Finding": {"include_fields": ["status", "assignee", "close_reason"]},
 }
 

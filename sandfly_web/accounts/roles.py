@@ -41,6 +41,7 @@ READABLE = (
     "findings.findingevidence",
     "findings.findingevent",
     "findings.record",
+    "findings.allowlistentry",
 )
 MANAGED = ("inventory.host", "inventory.tag", "inventory.credential", "inventory.jumphost", "scans.schedule")
 
@@ -53,7 +54,7 @@ def rights(verbs: str, *labels: str) -> frozenset[str]:
 
 # Everyone manages tokens of their own; the views show no others.
 VIEWER = rights("view", *READABLE) | rights("view add delete", "accounts.apitoken")
-ANALYST = VIEWER | rights("change", "findings.finding")
+ANALYST = VIEWER | rights("change", "findings.finding") | rights("add change", "findings.allowlistentry")
 RESPONDER = ANALYST | rights("add change", "scans.scan")
 OPERATOR = (
     RESPONDER

@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 from sandfly_web.accounts.api import TokenViewSet
 from sandfly_web.api import schema  # noqa: F401 - registers the description of token authentication
 from sandfly_web.api.views import MeView
+from sandfly_web.findings.allowlist.api import AllowlistViewSet
 from sandfly_web.findings.api import FindingViewSet, RecordViewSet
 from sandfly_web.inventory.api import CredentialViewSet, HostViewSet, JumpHostViewSet, TagViewSet, ZoneViewSet
 from sandfly_web.rules.api import RuleViewSet
@@ -24,6 +25,7 @@ for name, viewset in {
     "schedules": ScheduleViewSet,
     "scans": ScanViewSet,
     "findings": FindingViewSet,
+    "allowlist": AllowlistViewSet,
     "records": RecordViewSet,
     "rules": RuleViewSet,
     "tokens": TokenViewSet,

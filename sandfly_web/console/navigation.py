@@ -22,7 +22,10 @@ class Page(NamedTuple):
 
 # Group title → pages. Icons are names in the Material Symbols font that ships with the console.
 GROUPS: dict[str, list[Page]] = {
-    "Triage": [Page("Findings", "crisis_alert", "findings_finding", "findings.view_finding")],
+    "Triage": [
+        Page("Findings", "crisis_alert", "findings_finding", "findings.view_finding"),
+        Page("Allow-list", "verified", "findings_allowlistentry", "findings.view_allowlistentry"),
+    ],
     "Scanning": [
         Page("Hosts", "dns", "inventory_host", "inventory.view_host"),
         Page("Scans", "radar", "scans_scan", "scans.view_scan"),

@@ -18,6 +18,8 @@ from sandfly_web.console.rulefacts import parse_rule_facts
 from sandfly_web.console.site import LargeTable, ReadOnlyAdmin
 from sandfly_web.console.templatetags.sandfly import about, ago, badge, visible
 from sandfly_web.findings import services
+from sandfly_web.findings.allowlist import admin as allowlist_admin  # noqa: F401 - registers its pages
+from sandfly_web.findings.allowlist.drafts import Draft
 from sandfly_web.findings.groups import UNSHOWN
 from sandfly_web.findings.models import Finding, FindingEvidence, Record
 from sandfly_web.rules.models import Severity
@@ -149,7 +151,7 @@ class FindingAdmin(ReadOnlyAdmin):
         queryset: QuerySet[Finding] = super().get_queryset(request)
         if request.resolver_match and request.resolver_match.url_name == "findings_finding_changelist":
             return queryset.defer(*UNSHOWN)
-        return queryset.select_related("host", "rule", "assignee")
+        return queryset.select_related("host", "rule", "assignee", "allowed_by")
 
     def has_triage_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm(TRIAGE))
@@ -223,6 +225,7 @@ class FindingAdmin(ReadOnlyAdmin):
             "events": thing.events.select_related("actor"),
             "is_unresolved": thing.status in Finding.UNRESOLVED,
             "can_triage": self.has_triage_permission(request),
+            "drafts": Draft.choices if thing.rule and request.user.has_perm("findings.add_allowlistentry") else [],
         }
 
 

@@ -56,6 +56,7 @@ class FindingSerializer(serializers.ModelSerializer[Finding]):
             "assignee",
             "close_reason",
             "closed_at",
+            "allowed_by",
             "first_seen_at",
             "last_seen_at",
             "count",

@@ -7,7 +7,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 
-from sandfly_web.inventory.models import Host
+from sandfly_web.inventory.models import Host, Tag
 from sandfly_web.rules.models import Rule, Severity
 from sandfly_web.scans.models import Scan
 
@@ -20,6 +20,7 @@ class Finding(models.Model):
         ACKNOWLEDGED = "acknowledged", "Acknowledged"
         CLOSED = "closed", "Closed"
         FALSE_POSITIVE = "false_positive", "False positive"
+        ALLOWED = "allowed", "Allow-listed"
 
     UNRESOLVED = (Status.OPEN, Status.ACKNOWLEDGED)
 
@@ -48,6 +49,10 @@ class Finding(models.Model):
     )
     close_reason = models.TextField(blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
+    # The entry that hides it while its status is `allowed`; null in every other status.
+    allowed_by = models.ForeignKey(
+        "AllowlistEntry", on_delete=models.SET_NULL, null=True, blank=True, related_name="findings", db_index=False
+    )
 
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
@@ -83,6 +88,61 @@ class Finding(models.Model):
             ),
             # What somebody has to do; few findings are assigned.
             models.Index(fields=["assignee"], name="finding_assignee", condition=models.Q(assignee__isnull=False)),
+            # What an allow-list entry hides; few findings are.
+            models.Index(
+                fields=["allowed_by"], name="finding_allowed_by", condition=models.Q(allowed_by__isnull=False)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class AllowlistEntry(models.Model):
+    """What is known to be harmless: findings of a rule or of a subject that fit a condition, on some hosts or on all.
+
+    Written by `allowlist.services`. Never changed and never deleted: it ends, so that what it hid stays explained.
+    """
+
+    class Scope(models.TextChoices):
+        ALL = "all", "All hosts"
+        HOSTS = "hosts", "These hosts"
+        TAGS = "tags", "Hosts with one of these tags"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    title = models.CharField(max_length=255)
+    reason = models.TextField(help_text="Why it is harmless.")
+    # Without a rule it is about every rule of the subject. An entry of a deleted rule must not become one of all rules.
+    rule = models.ForeignKey(Rule, on_delete=models.CASCADE, null=True, blank=True, related_name="allowlist")
+    subject = models.CharField(max_length=32)
+    detection = models.TextField(blank=True, help_text="Sigma's `detection`; empty: all findings of the rule.")
+    condition = models.JSONField(null=True, help_text="The detection, compiled.")
+    scope = models.CharField(max_length=8, choices=Scope.choices, default=Scope.ALL)
+    hosts = models.ManyToManyField(Host, blank=True, related_name="allowlist")
+    tags = models.ManyToManyField(Tag, blank=True, related_name="allowlist")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="From then on it hides nothing.")
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ended_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+
+    class Meta:
+        verbose_name_plural = "allow-list entries"
+        ordering = ["-created_at", "id"]
+        indexes = [
+            # Ingest: what may hide something that a visit found.
+            models.Index(fields=["subject"], name="allowlist_active", condition=models.Q(ended_at__isnull=True)),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(rule__isnull=False) | ~models.Q(detection=""),
+                name="allowlist_names_something",
+                violation_error_message="Name a rule, or say what is allowed.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -117,6 +177,7 @@ class FindingEvent(models.Model):
         COMMENTED = "commented", "Comment"
         CLOSED = "closed", "Closed"
         FALSE_POSITIVE = "false_positive", "Marked as false positive"
+        ALLOWED = "allowed", "Allow-listed"
 
     finding = models.ForeignKey(Finding, on_delete=models.CASCADE, related_name="events")
     kind = models.CharField(max_length=16, choices=Kind.choices)

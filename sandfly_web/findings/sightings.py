@@ -44,6 +44,8 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     evidence_digest: str
     truncated: list[str] = []
     unknown: dict[str, str] = {}
+    # Id of the allow-list entry that hides it, if one does.
+    allowed_by: str | None = None
 
 
 class _Row(msgspec.Struct):
@@ -74,7 +76,8 @@ _ROWS = """
     jsonb_to_recordset(%(rows)s::jsonb) AS row (id uuid, status text, level_rank smallint, sighting jsonb),
     jsonb_to_record(row.sighting) AS seen (
         fingerprint text, rule_id uuid, rule_name text, subject text, title text, level text, tags jsonb,
-        explanation text, identity jsonb, evidence jsonb, evidence_digest text, truncated jsonb, unknown jsonb
+        explanation text, identity jsonb, evidence jsonb, evidence_digest text, truncated jsonb, unknown jsonb,
+        allowed_by uuid
     )
 """
 
@@ -82,11 +85,12 @@ _INSERT = f"""
     INSERT INTO findings_finding (
         id, host_id, rule_id, rule_name, fingerprint, subject, title, level, level_rank, tags, explanation, identity,
         evidence, evidence_digest, truncated, unknown, status, close_reason, first_seen_at, last_seen_at, count,
-        first_scan_id, last_scan_id
+        first_scan_id, last_scan_id, allowed_by_id, closed_at
     )
     SELECT row.id, %(host)s, seen.rule_id, seen.rule_name, seen.fingerprint, seen.subject, seen.title, seen.level,
         row.level_rank, seen.tags, seen.explanation, seen.identity, seen.evidence, seen.evidence_digest,
-        seen.truncated, seen.unknown, row.status, '', %(at)s, %(at)s, 1, %(scan)s, %(scan)s
+        seen.truncated, seen.unknown, row.status, '', %(at)s, %(at)s, 1, %(scan)s, %(scan)s,
+        seen.allowed_by, CASE WHEN seen.allowed_by IS NULL THEN NULL::timestamptz ELSE %(at)s END
     FROM {_ROWS}
 """  # noqa: S608 - no value in it
 
@@ -97,8 +101,10 @@ _UPDATE = f"""
         evidence_digest = seen.evidence_digest, truncated = seen.truncated, unknown = seen.unknown,
         last_seen_at = greatest(finding.last_seen_at, %(at)s), last_scan_id = %(scan)s, count = finding.count + 1,
         status = row.status,
-        close_reason = CASE WHEN row.status = 'open' THEN '' ELSE finding.close_reason END,
-        closed_at = CASE WHEN row.status = 'open' THEN NULL ELSE finding.closed_at END
+        allowed_by_id = CASE WHEN row.status = 'allowed' THEN seen.allowed_by END,
+        close_reason = CASE WHEN row.status IN ('open', 'allowed') THEN '' ELSE finding.close_reason END,
+        closed_at = CASE row.status WHEN 'open' THEN NULL WHEN 'allowed' THEN coalesce(finding.closed_at, %(at)s)
+            ELSE finding.closed_at END
     FROM {_ROWS}
     WHERE finding.host_id = %(host)s AND finding.id = row.id
 """  # noqa: S608 - no value in it
@@ -125,8 +131,8 @@ def store_sightings(visit: Visit, sightings: Iterable[Sighting]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_KNOWN, {"host": visit.host_id, "fingerprints": list(unique)})
         known = {row[1]: _Known(*row) for row in cursor.fetchall()}
-        new = [_row(str(uuid.uuid4()), Finding.Status.OPEN, unique[key]) for key in unique if key not in known]
-        seen = [_row(str(row.id), _status(row, visit), unique[key]) for key, row in known.items()]
+        new = [_row(str(uuid.uuid4()), _first_status(unique[key]), unique[key]) for key in unique if key not in known]
+        seen = [_row(str(row.id), _status(row, visit, unique[key]), unique[key]) for key, row in known.items()]
         same = [row for row in seen if known[row.sighting.fingerprint].digest == row.sighting.evidence_digest]
         other = [row for row in seen if known[row.sighting.fingerprint].digest != row.sighting.evidence_digest]
         for statement, rows in ((_INSERT, new), (_UPDATE, seen), (_VERSIONS, [*new, *other])):
@@ -137,18 +143,30 @@ def store_sightings(visit: Visit, sightings: Iterable[Sighting]) -> None:
             cursor.execute(
                 _SAME_VERSION, {"at": visit.observed_at, "ids": [row.id for row in same], "digests": digests}
             )
-    reopened = [row.id for row in seen if row.status != known[row.sighting.fingerprint].status]
-    _write_events(visit, [row.id for row in new], reopened)
+    changed = [row for row in seen if row.status != known[row.sighting.fingerprint].status]
+    _write_events(visit, new, changed)
 
 
 def _row(finding_id: str, status: str, sighting: Sighting) -> _Row:
     return _Row(finding_id, status, Severity.values.index(sighting.level), sighting)
 
 
-def _status(known: _Known, visit: Visit) -> str:
-    """What a known finding becomes. A false positive stays one; a close after the visit is not undone by it."""
+def _first_status(sighting: Sighting) -> str:
+    return Finding.Status.OPEN if sighting.allowed_by is None else Finding.Status.ALLOWED
+
+
+def _status(known: _Known, visit: Visit, sighting: Sighting) -> str:
+    """What a known finding becomes.
+
+    A false positive stays one; a close after the visit is not undone by it. What an allow-list entry hid is open again
+    when it is no longer what the entry allows.
+    """
     is_later = known.closed_at is None or known.closed_at < visit.observed_at
-    return Finding.Status.OPEN if known.status == Finding.Status.CLOSED and is_later else known.status
+    if known.status == Finding.Status.FALSE_POSITIVE or (known.status == Finding.Status.CLOSED and not is_later):
+        return known.status
+    if sighting.allowed_by is not None:
+        return Finding.Status.ALLOWED
+    return known.status if known.status == Finding.Status.ACKNOWLEDGED else Finding.Status.OPEN
 
 
 def _parameters(visit: Visit, rows: list[_Row]) -> dict[str, Any]:
@@ -156,11 +174,14 @@ def _parameters(visit: Visit, rows: list[_Row]) -> dict[str, Any]:
     return {"rows": encoded, "host": visit.host_id, "scan": visit.scan_id, "at": visit.observed_at}
 
 
-def _write_events(visit: Visit, created: list[str], reopened: list[str]) -> None:
-    if not (created or reopened):
+def _write_events(visit: Visit, created: list[_Row], changed: list[_Row]) -> None:
+    if not (created or changed):
         return
-    kinds = [(pk, FindingEvent.Kind.CREATED, "") for pk in created]
-    kinds += [(pk, FindingEvent.Kind.REOPENED, f"seen again by scan {visit.scan_id}") for pk in reopened]
+    allowed = [row for row in [*created, *changed] if row.status == Finding.Status.ALLOWED]
+    reopened = [row for row in changed if row.status == Finding.Status.OPEN]
+    said = [(row.id, FindingEvent.Kind.CREATED, "") for row in created]
+    said += [(row.id, FindingEvent.Kind.ALLOWED, f"by allow-list entry {row.sighting.allowed_by}") for row in allowed]
+    said += [(row.id, FindingEvent.Kind.REOPENED, f"seen again by scan {visit.scan_id}") for row in reopened]
     FindingEvent.objects.bulk_create(
-        [FindingEvent(finding_id=uuid.UUID(pk), kind=kind, comment=comment) for pk, kind, comment in kinds]
+        [FindingEvent(finding_id=uuid.UUID(pk), kind=kind, comment=comment) for pk, kind, comment in said]
     )

@@ -13,6 +13,7 @@ from unfold.decorators import display
 from sandfly_web.console.rulefacts import parse_rule_facts
 from sandfly_web.console.site import ConsoleAdmin
 from sandfly_web.console.templatetags.sandfly import badge
+from sandfly_web.findings.groups import first_groups
 from sandfly_web.findings.models import Finding
 from sandfly_web.rules import services
 from sandfly_web.rules.models import Rule
@@ -111,14 +112,11 @@ class RuleAdmin(ConsoleAdmin):
 
     def page_context(self, request: HttpRequest, thing: Rule) -> dict[str, Any]:
         can_see = request.user.has_perm("findings.view_finding")
+        unresolved = Finding.objects.filter(rule=thing, status__in=Finding.UNRESOLVED).select_related("host")
         return {
             "thing": thing,
             "facts": parse_rule_facts(thing.source),
-            "findings": thing.findings.filter(status__in=Finding.UNRESOLVED)
-            .select_related("host")
-            .defer("evidence", "identity", "explanation")[:LISTED_FINDINGS]
-            if can_see
-            else [],
+            "finding_groups": first_groups(unresolved, LISTED_FINDINGS) if can_see else [],
             "can_switch": request.user.has_perm(CHANGE),
             "revisions": thing.revisions.defer("source"),
         }

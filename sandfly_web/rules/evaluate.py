@@ -85,7 +85,7 @@ def _leaf(leaf: Expr, record: _Record) -> Truth:
     if elements is None:
         return None
     if op in {"exists", "null"}:
-        return bool(elements) == (op == "exists" and values[0])
+        return bool(elements) == (op == "exists" and bool(values[0]))
     if not elements:
         return False
     if op == "fieldref":
@@ -93,8 +93,8 @@ def _leaf(leaf: Expr, record: _Record) -> Truth:
     if op not in _TESTS:
         raise ValueError(f"unknown operator {op!r}")
     test, fold = _TESTS[op], not leaf.get("cased", False)
-    decide = all if leaf.get("all", False) else any
-    return decide(any(test(element, value, fold) for element in elements) for value in values)
+    fits = (any(test(element, value, fold) for element in elements) for value in values)
+    return all(fits) if leaf.get("all", False) else any(fits)
 
 
 def _keyword(leaf: Expr, record: _Record) -> Truth:

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
+from sandfly_web.findings.allowlist.services import active_entries
 from sandfly_web.findings.hostkey import HOST_KEY_CHANGED, host_key_sightings
 from sandfly_web.findings.intervals import retire_missing, store_observations
 from sandfly_web.findings.sightings import Visit, store_sightings
@@ -121,7 +122,9 @@ def _store(report: ScanReport, now: datetime) -> bool:
         return False
     visit = Visit(scan.host_id, scan.pk, _observed_at(scan, report, now))
     rules = _read_rules(report)
-    sightings, observations = read_matches(str(scan.host_id), report.matches, rules)
+    subjects = {match.subject for match in report.matches}
+    allowlist = active_entries(scan.host, subjects, now) if subjects else []
+    sightings, observations = read_matches(str(scan.host_id), report.matches, rules, allowlist)
     keys = store_keys(scan.host, report.presented_host_keys, report.failure, visit.observed_at)
     store_facts(scan.host, report.profile, report.failure, visit.observed_at)
     if report.failure is not None and report.failure.code == HOST_KEY_CHANGED:
@@ -162,7 +165,8 @@ def _observed_at(scan: Scan, report: ScanReport, now: datetime) -> datetime:
 
 # As SQL: Django would take longer to write this query than PostgreSQL to answer it.
 _RULES = """
-    SELECT id, name, type, title, level, tags, explain, plan_rule -> 'fields' FROM rules_rule WHERE id = ANY(%s::uuid[])
+    SELECT id, name, type, title, level, tags, explain, plan_rule -> 'fields', plan_rule -> 'when'
+    FROM rules_rule WHERE id = ANY(%s::uuid[])
 """
 
 
@@ -173,9 +177,10 @@ def _read_rules(report: ScanReport) -> dict[str, RuleFacts]:
     rules = {}
     with connection.cursor() as cursor:
         cursor.execute(_RULES, [[rule_id for rule_id in wanted if parse_uuid(rule_id)]])
-        for pk, name, kind, title, level, tags, explain, fields in cursor.fetchall():
+        for pk, name, kind, title, level, tags, explain, fields, when in cursor.fetchall():
             words, names = msgspec.json.decode(tags), msgspec.json.decode(fields or "[]")
-            rules[str(pk)] = RuleFacts(str(pk), name, kind, title, level, words, explain, tuple(names))
+            condition = msgspec.json.decode(when or "null")
+            rules[str(pk)] = RuleFacts(str(pk), name, kind, title, level, words, explain, tuple(names), condition)
     if len(rules) < len(wanted):
         log.warning("scan %s: %d rules of the report are not here", report.scan_id, len(wanted) - len(rules))
     return rules

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sandfly_web.findings.allowlist.matching import Entry, Seen, carried_fields, find_entry
 from sandfly_web.findings.fingerprint import content_digest, fingerprint, identity_digest
 from sandfly_web.findings.intervals import Observation
 from sandfly_web.findings.sightings import Sighting
@@ -31,6 +32,7 @@ class RuleFacts:
     tags: list[str]
     explain: str
     fields: tuple[str, ...]
+    when: Any = None
 
     @property
     def alerts(self) -> bool:
@@ -64,12 +66,12 @@ def _clean(match: RuleMatch) -> _Cleaned:
 
 
 def read_matches(
-    host: str, matches: Iterable[RuleMatch], rules: Mapping[str, RuleFacts]
+    host: str, matches: Iterable[RuleMatch], rules: Mapping[str, RuleFacts], allowlist: Sequence[Entry] = ()
 ) -> tuple[list[Sighting], list[Observation]]:
-    """Findings and records of a visit; `host` is the host's id.
+    """Findings and records of a visit; `host` is the host's id, `allowlist` what may hide findings there.
 
     Several matches with one identity (two processes with the same command) become one: that with the smallest digest,
-    so that the next visit picks the same.
+    so that the next visit picks the same, and one that no entry hides before those that are hidden.
     """
     sightings: dict[str, Sighting] = {}
     observations: dict[tuple[str, str], Observation] = {}
@@ -78,9 +80,9 @@ def read_matches(
         matched = [rules[rule_id] for rule_id in match.rule_ids if rule_id in rules]
         for rule in matched:
             if rule.alerts:
-                seen = _sighting(host, rule, cleaned)
+                seen = _sighting(host, rule, cleaned, allowlist)
                 other = sightings.setdefault(seen.fingerprint, seen)
-                if seen.evidence_digest < other.evidence_digest:
+                if _rank(seen) < _rank(other):
                     sightings[seen.fingerprint] = seen
         collecting = [rule for rule in matched if not rule.alerts]
         if collecting:
@@ -91,7 +93,21 @@ def read_matches(
     return list(sightings.values()), list(observations.values())
 
 
-def _sighting(host: str, rule: RuleFacts, match: _Cleaned) -> Sighting:
+def _rank(sighting: Sighting) -> tuple[bool, str]:
+    return sighting.allowed_by is not None, sighting.evidence_digest
+
+
+def _allowed_by(rule: RuleFacts, match: _Cleaned, allowlist: Sequence[Entry]) -> str | None:
+    """Id of the entry that hides a match."""
+    if not allowlist:
+        return None
+    seen = Seen(rule.id, match.subject, match.identity, match.record, frozenset([*match.truncated, *match.unknown]))
+    carried = carried_fields(match.subject, {"fields": rule.fields, "when": rule.when})
+    entry = find_entry(allowlist, seen, carried)
+    return str(entry.id) if entry is not None else None
+
+
+def _sighting(host: str, rule: RuleFacts, match: _Cleaned, allowlist: Sequence[Entry]) -> Sighting:
     return Sighting(
         fingerprint=fingerprint(rule.id, host, match.subject, match.identity),
         rule_id=rule.id,
@@ -107,6 +123,7 @@ def _sighting(host: str, rule: RuleFacts, match: _Cleaned) -> Sighting:
         evidence_digest=content_digest(match.subject, match.record, rule.fields),
         truncated=match.truncated,
         unknown=match.unknown,
+        allowed_by=_allowed_by(rule, match, allowlist),
     )
 
 

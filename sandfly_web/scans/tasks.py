@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
+from sandfly_web.findings.allowlist.services import end_expired
 from sandfly_web.scans.dispatch import dispatch_due
 from sandfly_web.scans.ingest import ingest_report
 from sandfly_web.scans.retention import delete_old
@@ -49,6 +50,12 @@ def ingest(report: dict[str, Any] | str) -> None:
 @shared_task(name="sandfly_web.scans.sync_schedules", ignore_result=True, time_limit=600)
 def sync() -> None:
     sync_schedules(timezone.now(), _rng)
+
+
+@shared_task(name="sandfly_web.findings.end_expired", ignore_result=True, time_limit=600)
+def end_allowlist() -> None:
+    if opened := end_expired(timezone.now()):
+        log.info("allow-list: entries expired, %d findings are open again", opened)
 
 
 @shared_task(name="sandfly_web.scans.retain", ignore_result=True, time_limit=3600)

@@ -47,6 +47,15 @@ class WebMake(Make):
         FindingEvent.objects.create(finding=finding, kind=FindingEvent.Kind.CREATED)
         return finding
 
+    def allowed(self, rule: Any, **changes: Any) -> Any:
+        """An allow-list entry for what the rule finds on the given hosts, or everywhere."""
+        from sandfly_web.findings.allowlist.services import Proposal, create
+
+        scope = "hosts" if changes.get("hosts") else "all"
+        return create(
+            Proposal(**{"title": "Ours", "reason": "harmless", "rule": rule, "scope": scope, **changes}), None
+        )
+
     def record(self, host: Any, subject: str = "user", **identity: Any) -> Any:
         from sandfly_web.findings.models import Record
 

@@ -24,6 +24,8 @@ PAGES = {
     "start": "/",
     "findings": "/findings/finding/",
     "finding": "/findings/finding/ .field-shown_title a",
+    "allow-list": "/findings/allowlistentry/",
+    "allow-list-form": "/findings/allowlistentry/add/",
     "hosts": "/inventory/host/",
     "host": "/inventory/host/?state__exact=active .field-shown_name a",
     "host-form": "/inventory/host/add/",

@@ -17,6 +17,7 @@ from tests.server.builders import NOW
 LISTS = [
     "findings_finding",
     "findings_record",
+    "findings_allowlistentry",
     "inventory_host",
     "inventory_credential",
     "inventory_jumphost",
@@ -30,6 +31,7 @@ LISTS = [
     "auditlog_logentry",
 ]
 FORMS = [
+    "findings_allowlistentry",
     "inventory_host",
     "inventory_credential",
     "inventory_jumphost",
@@ -84,6 +86,7 @@ def fill(make: WebMake) -> dict[str, Any]:
     return {
         "findings_finding": finding,
         "findings_record": make.record(host),
+        "findings_allowlistentry": make.allowed(rule, hosts=[host]),
         "inventory_host": host,
         "inventory_credential": host.credential,
         "inventory_jumphost": jump,
@@ -132,6 +135,15 @@ def test_finding_filters_answer(make: WebMake, console: Client, filters: str) ->
     fill(make)
 
     assert console.get(f"{reverse('admin:findings_finding_changelist')}?{filters}").status_code == 200
+
+
+def test_rule_page_lists_its_unresolved_findings(make: WebMake, console: Client) -> None:
+    rule = make.rule()
+    make.finding(rule=rule, title="Seen on this host")
+
+    page = console.get(reverse("admin:rules_rule_change", args=[rule.pk])).content.decode()
+
+    assert "Seen on this host" in page
 
 
 def test_empty_console_teaches_the_first_three_steps(console: Client) -> None:

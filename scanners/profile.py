@@ -66,6 +66,12 @@ ARCHES = {
     "armv5tejl": "armv5", "armv5tl": "armv5", "ppc64le": "ppc64le", "ppc64": "ppc64", "riscv64": "riscv64",
     "s390x": "s390x", "loongarch64": "loong64",
 }  # fmt: skip
+# The probe's main builds need Linux 3.2, those of its second line 2.6.32, which these ports have.
+MAIN_BUILD_KERNEL = (3, 2)
+LEGACY_BUILD_KERNEL = (2, 6, 32)
+LEGACY_ARCHES = frozenset(
+    {"amd64", "386", "armv5", "armv6", "armv7", "mips", "mipsle", "mips64", "mips64le", "ppc64", "s390x"}
+)
 MIPS = {(32, False): "mips", (32, True): "mipsle", (64, False): "mips64", (64, True): "mips64le"}
 
 
@@ -188,6 +194,30 @@ def probe_arch(machine: str, bits: int | None, is_little: bool | None, *, has_vf
     arch = ARCHES.get(machine) or ("armv7" if machine.startswith("armv7") else "")
     # ARMv6 and ARMv7 builds use the floating point unit, which some such cores lack.
     return "armv5" if arch in ("armv6", "armv7") and not has_vfp else arch
+
+
+def choose_build(profile: Profile) -> str:
+    """Name of the probe build for a host, one of `probes.build.BUILDS`; a kernel that says no version counts as new.
+
+    Raises PlatformError: `unsupported_arch`, `unsupported_kernel`.
+    """
+    if not profile.arch:
+        machine = profile.machine or "an unknown machine"
+        raise PlatformError("unsupported_arch", f"the host is {machine}, for which there is no probe")
+    version = kernel_version(profile.kernel)
+    if version is None or version >= MAIN_BUILD_KERNEL or profile.arch not in LEGACY_ARCHES:
+        return profile.arch
+    if version < LEGACY_BUILD_KERNEL:
+        raise PlatformError(
+            "unsupported_kernel", f"the host runs Linux {profile.kernel}; the probe needs 2.6.32 or newer"
+        )
+    return f"{profile.arch}-legacy"
+
+
+def kernel_version(release: str) -> tuple[int, ...] | None:
+    """The numbers that begin `uname -r`: (2, 6, 32) of 2.6.32-754.el6.x86_64; None when there are none."""
+    found = re.match(r"[0-9]{1,4}(?:\.[0-9]{1,4}){1,2}", release)
+    return tuple(int(number) for number in found[0].split(".")) if found else None
 
 
 def _unquote(value: str) -> str:

@@ -41,13 +41,12 @@ from scanners.errors import (
     ExpiredError,
     HostKeyError,
     InternalError,
-    PlatformError,
     PrivilegeError,
     ProbeError,
     ScanError,
 )
 from scanners.launch import Launched, launch, plan_becomes
-from scanners.profile import HostTools, run_profile
+from scanners.profile import HostTools, choose_build, run_profile
 from scanners.report import Report, ReportReader
 from scanners.running import run_probe
 from scanners.staging import Build, Staged, new_name, run_removal, run_stage
@@ -68,7 +67,7 @@ OUTCOMES = {"cancelled": Outcome.CANCELLED, "expired": Outcome.EXPIRED}
 
 
 def find_build(arch: str) -> Build:
-    """The probe for an architecture, built on first use. Raises ProbeError `probe_missing`."""
+    """The probe of that name in `probes.build.BUILDS`, built on first use. Raises ProbeError `probe_missing`."""
     from probes.build import BuildError, ensure  # noqa: PLC0415 - a worker that only refuses never needs the builder
 
     try:
@@ -269,10 +268,7 @@ class _Visit:
         self._learn_from(self.report)
 
     def _find_build(self, profile: Profile) -> Build:
-        if not profile.arch:
-            machine = profile.machine or "an unknown machine"
-            raise PlatformError("unsupported_arch", f"the host is {machine}, for which there is no probe")
-        return self.get_build(profile.arch)
+        return self.get_build(choose_build(profile))
 
     def _start(self, connection: Connection, profile: Profile, build: Build, tools: HostTools) -> Launched:
         """Stages and starts; a directory that turns out not to run programs is left for the next one."""

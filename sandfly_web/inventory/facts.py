@@ -26,7 +26,9 @@ HOST_COLUMNS = ("name", "address", "port", "state", "hostname", "last_seen_at", 
 _STATE_AFTER: dict[str, str] = {
     **dict.fromkeys(ConnectError.codes, Host.State.OFFLINE),
     **dict.fromkeys(AuthError.codes, Host.State.AUTH_FAILED),
-    **dict.fromkeys(PlatformError.codes & {"unsupported_arch", "not_linux"}, Host.State.UNSUPPORTED),
+    **dict.fromkeys(
+        PlatformError.codes & {"unsupported_arch", "unsupported_kernel", "not_linux"}, Host.State.UNSUPPORTED
+    ),
     HOST_KEY_CHANGED: Host.State.KEY_CHANGED,
 }
 

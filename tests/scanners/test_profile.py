@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanners.connection import Chunk
+from scanners.contract import Profile
 from scanners.errors import PlatformError
-from scanners.profile import SCRIPT, HostTools, parse_profile, probe_arch, run_profile
+from scanners.profile import SCRIPT, HostTools, choose_build, parse_profile, probe_arch, run_profile
 from tests.scanners.fakes import FakeConnection, FakeProcess
 
 MINIMAL = "m-begin\nsystem=Linux\nmachine=x86_64\nuid=0\n{}m-end\n"
@@ -172,3 +173,38 @@ def test_any_value_of_a_known_key_gives_bounded_text(pairs: list[tuple[str, str]
     assert len(profile.os_id) <= 255
     assert len(found.directories) <= 8
     assert all(directory.isprintable() for directory in found.directories)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "arch", "build"),
+    [
+        ("6.12.0-amd64", "amd64", "amd64"),
+        ("3.2.0-4-amd64", "amd64", "amd64"),
+        ("3.10.0-1160.el7.x86_64", "amd64", "amd64"),
+        ("3.1.10", "amd64", "amd64-legacy"),
+        ("2.6.32-754.el6.x86_64", "amd64", "amd64-legacy"),
+        ("2.6.32-5-686", "386", "386-legacy"),
+        ("2.6.60", "armv5", "armv5-legacy"),
+        ("3.0-rc1", "s390x", "s390x-legacy"),
+        ("3.1.0", "arm64", "arm64"),
+        ("", "amd64", "amd64"),
+        ("unknown", "amd64", "amd64"),
+    ],
+)
+def test_the_kernels_version_chooses_the_line_of_builds(kernel: str, arch: str, build: str) -> None:
+    assert choose_build(Profile(kernel=kernel, arch=arch)) == build
+
+
+@pytest.mark.parametrize(
+    ("kernel", "arch", "code"),
+    [
+        ("2.6.18-419.el5", "amd64", "unsupported_kernel"),
+        ("2.4.37", "386", "unsupported_kernel"),
+        ("6.1", "", "unsupported_arch"),
+    ],
+)
+def test_a_host_that_no_build_runs_on_is_refused_with_the_reason(kernel: str, arch: str, code: str) -> None:
+    with pytest.raises(PlatformError) as error:
+        choose_build(Profile(kernel=kernel, arch=arch))
+
+    assert error.value.code == code

@@ -256,6 +256,7 @@ def test_a_refused_sign_in_is_never_tried_again(make, ingest):
         ("auth_rejected", "auth_failed"),
         ("credential_missing", "auth_failed"),
         ("unsupported_arch", "unsupported"),
+        ("unsupported_kernel", "unsupported"),
         ("host_key_unknown", "new"),
         ("probe_crashed", "new"),
     ],

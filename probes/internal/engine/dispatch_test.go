@@ -58,6 +58,13 @@ func (d dice) text() string {
 }
 
 func (d dice) path() string {
+	if d.IntN(2) == 0 {
+		deep := ""
+		for range 1 + d.IntN(5) {
+			deep += d.pick("/tmp", "/a", "/b", "/home", "/abc")
+		}
+		return deep
+	}
 	return d.pick("/", "/tmp", "/tmp/a", "/tmp/Abc", "/tmp/a/b", "/tmp/a/s", "/etc/tmp", "/etc/abc/tmp", "/a//b", "/a/b/", "a", "a/b", "",
 		"/home/k/abc", "/home/s/abc")
 }
@@ -172,12 +179,12 @@ func (d dice) rule(i int) map[string]any {
 		r["when"] = d.node(3)
 	}
 	if d.IntN(2) == 0 {
-		scope := map[string]any{"paths": []string{d.pick("/", "/tmp", "/tmp/*", "/tmp/?", "/home/*/abc", "/etc", "/a/b"), d.pick("/tmp/a", "/a", "/none")}}
+		scope := map[string]any{"paths": []string{d.pick("/", "/tmp", "/tmp/*", "/tmp/?", "/home/*/abc", "/etc", "/a/b", "/*/b", "/a/*/*/b", "/tmp/a/b/abc"), d.pick("/tmp/a", "/a", "/none")}}
 		if d.IntN(2) == 0 {
-			scope["max_depth"] = d.IntN(2)
+			scope["max_depth"] = d.IntN(4)
 		}
 		if d.IntN(2) == 0 {
-			scope["exclude"] = []string{d.pick("/tmp/a", "/tmp/?", "/tmp/a/b", "/etc/abc", "/home/k")}
+			scope["exclude"] = []string{d.pick("/tmp/a", "/tmp/?", "/tmp/a/b", "/etc/abc", "/home/k", "/*/*/b", "/a")}
 		}
 		r["scope"] = scope
 	}

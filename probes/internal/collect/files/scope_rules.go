@@ -13,6 +13,15 @@ type rule struct {
 	subject string
 	collect.Scope
 	family []collect.Scope // the scopes that come with it and answer for the same rules
+	bases  []string        // literal beginnings of its patterns
+}
+
+func newRule(subject string, s collect.Scope) rule {
+	r := rule{subject: subject, Scope: s, family: family(s)}
+	for _, pattern := range s.Paths {
+		r.bases = append(r.bases, collect.Base(pattern))
+	}
+	return r
 }
 
 // family gives the scopes that serve the same rules as s: the defaults stand together, any other stands alone.
@@ -35,14 +44,13 @@ func roots(rules []rule) []string {
 
 // descending keeps the rules that are interested in what lies in a directory.
 func descending(rules []rule, dir string) []rule {
-	keep := true
+	kept := make([]rule, 0, len(rules))
 	for _, r := range rules {
-		keep = keep && r.Descends(dir)
+		if r.Descends(dir) {
+			kept = append(kept, r)
+		}
 	}
-	if keep {
-		return slices.Clone(rules)
-	}
-	return slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return !r.Descends(dir) })
+	return kept
 }
 
 // crossing keeps the rules that go on into a mounted file system: into every local one, wherever it is mounted, since
@@ -61,9 +69,8 @@ func (r rule) names(dir string) bool {
 
 // writes tells whether a path stands in the literal beginning of one of the scope's patterns.
 func (r rule) writes(name string) bool {
-	return slices.ContainsFunc(r.Paths, func(pattern string) bool {
-		base := collect.Base(pattern)
-		return base == name || strings.HasPrefix(base, name+"/")
+	return slices.ContainsFunc(r.bases, func(base string) bool {
+		return strings.HasPrefix(base, name) && (len(base) == len(name) || base[len(name)] == '/')
 	})
 }
 

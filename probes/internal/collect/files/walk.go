@@ -65,7 +65,7 @@ func (w *walker) run() error {
 			scopes = defaultScopes
 		}
 		for _, s := range scopes {
-			rules = append(rules, rule{subject: subject, Scope: s, family: family(s)})
+			rules = append(rules, newRule(subject, s))
 		}
 	}
 	for _, root := range roots(rules) {
@@ -274,7 +274,12 @@ func (w *walker) entry(at *place, e content.Entry) error {
 // names it means what lies behind. Only links that root made count, and never one that a wildcard fits.
 func (w *walker) link(at *place, n *node) error {
 	name := n.path()
-	rules := slices.DeleteFunc(slices.Clone(at.rules), func(r rule) bool { return !r.writes(name) || !r.Descends(name) })
+	var rules []rule
+	for _, r := range at.rules {
+		if r.writes(name) && r.Descends(name) {
+			rules = append(rules, r)
+		}
+	}
 	if len(rules) == 0 {
 		return nil
 	}

@@ -42,7 +42,7 @@ func listedFields() []fileField {
 		told("path", "string", "", "where it should be on this host: after diversions, and below /usr where /bin and its like are links", func(f *file) any { return f.Path }),
 		told("listed_path", "string", "", "path as the database has it", func(f *file) any { return f.Listed }),
 		told("name", "string", "", "last component of the path", func(f *file) any { return path.Base(f.Path) }),
-		told("directory", "string", "", "path of the directory it lies in", func(f *file) any { return path.Dir(f.Path) }),
+		told("directory", "string", "", "path of the directory it lies in", func(f *file) any { return directoryOf(f.Path) }),
 		told("package", "string", "", "package that brought it", func(f *file) any { return text(f.of.Name) }),
 		told("package_version", "string", "", "version of that package", func(f *file) any { return text(f.of.Version) }),
 		told("package_vendor", "string", "", "distributor of that package, where the database tells", func(f *file) any { return text(f.of.Vendor) }),

@@ -6,7 +6,7 @@ package packages
 import (
 	"context"
 	"io/fs"
-	"path"
+	"strings"
 	"sync"
 
 	"sandfly/probes/internal/collect"
@@ -84,7 +84,7 @@ func run(ctx context.Context, env *collect.Env, want map[string]collect.Want, em
 // file emits one path of a package.
 func (c *collection) file(p *store.Package, listed *store.File) error {
 	f := &file{v: c.visit, of: p, File: *listed}
-	if dir := path.Dir(f.Path); c.onNetwork(dir) {
+	if dir := directoryOf(f.Path); c.onNetwork(dir) {
 		f.blocked = collect.ErrNotEntered
 		if !c.entered[dir] && len(c.entered) < collect.MaxParts {
 			c.entered[dir] = true
@@ -99,6 +99,9 @@ func (c *collection) file(p *store.Package, listed *store.File) error {
 	}
 	return c.emit("package_file", f)
 }
+
+// directoryOf is path.Dir of a path that is clean already.
+func directoryOf(name string) string { return name[:max(1, strings.LastIndexByte(name, '/'))] }
 
 // isDirectory tells a directory that a list without types names among its files. One that cannot be looked at is taken
 // for a file: whoever asks for its fields is told why.

@@ -1,7 +1,11 @@
 // Package db is what the package databases of dpkg, rpm and apk have in common: a package, and a file that it brought.
 package db
 
-import "errors"
+import (
+	"errors"
+	"path"
+	"strings"
+)
 
 // ErrMalformed tells of a database that contradicts its own format.
 var ErrMalformed = errors.New("malformed package database")
@@ -72,4 +76,12 @@ type File struct {
 	Optional  bool   // may be missing
 	Absent    bool   // the package manager did not put it there, or gave its place to another package
 	NoVerify  bool   // the packager said that content changes
+}
+
+// Clean is path.Clean for the absolute paths of a database, nearly all of which are clean already.
+func Clean(name string) string {
+	if strings.HasPrefix(name, "/") && !strings.HasSuffix(name, "/") && !strings.Contains(name, "//") && !strings.Contains(name, "/.") {
+		return name
+	}
+	return path.Clean(name)
 }

@@ -17,11 +17,11 @@ func List(text string, use func(name string) error) error {
 		if !strings.HasPrefix(line, "/") {
 			continue
 		}
-		name := path.Clean(line)
+		name := db.Clean(line)
 		if name == "/" {
 			continue
 		}
-		if held != "" && !strings.HasPrefix(name, held+"/") {
+		if held != "" && !isBelow(name, held) {
 			if err := use(held); err != nil {
 				return err
 			}
@@ -32,6 +32,10 @@ func List(text string, use func(name string) error) error {
 		return nil
 	}
 	return use(held)
+}
+
+func isBelow(name, dir string) bool {
+	return len(name) > len(dir) && name[len(dir)] == '/' && strings.HasPrefix(name, dir)
 }
 
 // Sums reads a .md5sums file as path → MD5; lines of another form are passed over. A backslash in front of the digest
@@ -49,7 +53,7 @@ func Sums(text string) map[string]string {
 			name = strings.NewReplacer(`\\`, `\`, `\n`, "\n").Replace(name)
 		}
 		if name != "" {
-			out[path.Join("/", name)] = sum
+			out[db.Clean("/"+name)] = sum
 		}
 	}
 	return out

@@ -1,12 +1,12 @@
 package store
 
 import (
-	"path"
 	"strings"
 	"syscall"
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/collect/packages/db"
 )
 
 // aliased are directories that distributions made links to another one, while packages still list the old path.
@@ -38,7 +38,7 @@ func (a *Aliases) Canonical(name string) string {
 	if len(a.to) == 0 {
 		return name
 	}
-	name = path.Clean(name)
+	name = db.Clean(name)
 	first := end(name, 1)
 	if target, ok := a.to[name[:first]]; ok {
 		return target + name[first:]

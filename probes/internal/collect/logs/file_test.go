@@ -54,6 +54,18 @@ func TestALogThatLeadsNowhereIsSeen(t *testing.T) {
 	expect(t, files["/var/log/btmp"], map[string]any{"exists": false, "size": nil, "is_empty": nil})
 }
 
+func TestADirectoryInTheWayOfALogIsSeen(t *testing.T) {
+	root := tree(t, map[string]string{"var/log/user.log/x": "", "var/log/auth.log/x": "", "var/log/mail/x": "", "var/log/cron/x": ""})
+
+	files := logFiles(t, root)
+
+	expect(t, files["/var/log/user.log"], map[string]any{"exists": true, "type": "directory", "log": "user", "lines": nil})
+	expect(t, files["/var/log/auth.log"], map[string]any{"exists": true, "type": "directory", "log": "auth"})
+	if len(files) != 5 { // with wtmp, btmp and lastlog, which most hosts have
+		t.Error("what distributions have as a directory is told as a log")
+	}
+}
+
 func TestZeroedAndCutRecordsAreCounted(t *testing.T) {
 	wtmp := utmpRecord(7, 1, "pts/0", "ann", "", 1_799_000_000) + strings.Repeat("\x00", 384) + utmpRecord(7, 2, "pts/1", "bob", "", 0) +
 		utmpRecord(7, 3, "pts/1", "bob", "", 1_798_000_000) + utmpRecord(8, 3, "pts/1", "", "", 1_799_500_000) + "rest"

@@ -28,6 +28,10 @@ var logNames = map[string]string{
 	"apk.log": "package", "audit.log": "audit", "haproxy.log": "proxy",
 }
 
+// commonDirectories are names that some distributions give to a directory. A directory with another log's name keeps
+// that log from being written.
+var commonDirectories = map[string]bool{"cron": true, "mail": true, "firewalld": true}
+
 // logDirectories are directories below /var/log that belong to one program; kind names the log of a file there, ""
 // for a file that is none.
 var logDirectories = []struct {
@@ -89,7 +93,7 @@ func findLogs(env *collect.Env, partial func(error)) []logSource {
 		}
 		for _, e := range entries {
 			kind := d.kind(unrotated(e.Name))
-			if kind == "" || e.Type == content.TypeDir {
+			if kind == "" || e.Type == content.TypeDir && commonDirectories[e.Name] {
 				continue
 			}
 			name := path.Join(d.path, e.Name)

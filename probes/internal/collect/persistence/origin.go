@@ -40,12 +40,21 @@ func (o *origin) isLink() (any, error) {
 	return st.Type() == syscall.S_IFLNK, nil
 }
 
+// isDangling tells a link that leads nowhere from a file that has gone: its record stays, only the file behind it has no facts.
+func (o *origin) isDangling() bool {
+	isLink, err := o.isLink()
+	return err == nil && isLink == true
+}
+
 // originFields are the fields that records read from a file have in common.
 func originFields[R any](get func(R) *origin) []collect.Field[R] {
 	of := func(name, typ, unit, doc string, value func(*content.Stat) any) collect.Field[R] {
 		return collect.Field[R]{Name: name, Type: typ, Unit: unit, Cost: collect.Cheap, Doc: doc, Source: "stat(2) of path",
 			Get: func(r R) (any, error) {
 				st, err := get(r).stat()
+				if errors.Is(err, collect.ErrGone) && get(r).isDangling() {
+					return nil, nil
+				}
 				if err != nil {
 					return nil, err
 				}

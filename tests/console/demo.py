@@ -129,6 +129,11 @@ def triage(product: Product) -> None:
     ):
         if rule in by_rule:
             product.call("POST", f"findings/{by_rule[rule]}/{action}", body)
+    if "authorized_key_forced_command_shell" in by_rule:
+        finding = by_rule["authorized_key_forced_command_shell"]
+        draft = product.call("POST", "allowlist/draft", {"finding": finding, "draft": "exact"})
+        words = {"title": "Console of the vault appliance", "reason": "CHG-1482: its vendor signs in this way."}
+        product.call("POST", "allowlist", {**words, **draft})
 
 
 @contextmanager

@@ -63,6 +63,7 @@ class AllowlistAdmin(ConsoleAdmin):
     page_template = "console/pages/allowlist_entry.html"
     form = AllowlistForm
     heading = "Allow-list"
+    change_form_before_template = "console/parts/allowlist_hint.html"
     list_display = ["shown_title", "about_what", "where", "hides", "owner", "expires"]
     list_display_links = ["shown_title"]
     list_select_related = ["rule", "owner"]

@@ -19,6 +19,9 @@ EXAMPLE = "detection:\n  selection:\n    path: /opt/backup/agent\n  condition: s
 
 
 class AllowlistForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
+    reason = forms.CharField(
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}), help_text="Why it is harmless, for whoever asks later."
+    )
     subject = forms.ChoiceField(
         label="Subject",
         required=False,
@@ -29,9 +32,7 @@ class AllowlistForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscript
         label="Condition",
         required=False,
         strip=False,
-        widget=UnfoldAdminTextareaWidget(
-            attrs={"rows": 9, "spellcheck": "false", "class": "font-mono", "placeholder": EXAMPLE}
-        ),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 9, "spellcheck": "false", "placeholder": EXAMPLE}),
         help_text="YAML as in a Sigma rule, over the fields of the evidence. Empty: everything that the rule finds.",
     )
     scope = forms.ChoiceField(label="Where", choices=AllowlistEntry.Scope.choices, widget=UnfoldAdminRadioSelectWidget)

@@ -1,0 +1,1 @@
+"""Lists of known bad values (indicators of compromise): read, kept, sent out in compact form, verified on return."""

@@ -32,6 +32,11 @@ def plan_key(digest: str) -> str:
     return f"sandfly:plan:{digest}"
 
 
+def set_key(digest: str) -> str:
+    """Redis key that holds the coded values of the `PlanSet` with this SHA-256 (bytes)."""
+    return f"sandfly:set:{digest}"
+
+
 def heartbeat_key(scan_id: str) -> str:
     """Redis key where the worker keeps a `Heartbeat` while it works on the scan; it expires by itself."""
     return f"sandfly:scan:{scan_id}:heartbeat"
@@ -205,7 +210,7 @@ class Heartbeat(Frozen, frozen=True, kw_only=True):
     started_at: datetime
 
 
-# --- plan: worker → probe, on stdin as one JSON line -------------------------------------------------------------
+# --- plan: worker → probe, on stdin as one JSON line, and behind it the coded values of its sets, in their order -----
 
 Expr = dict[str, Any]
 """Expression tree node; its grammar is in `probes/README.md` ("Plan") and checked by the compiler and the probe."""
@@ -272,6 +277,22 @@ class PlanRule(Frozen, frozen=True, kw_only=True):
     correlation: Correlation | None = None
 
 
+class PlanSet(Frozen, frozen=True, kw_only=True):
+    """A set of indicators that rules refer to by its kind (`in_set`); `size_bytes` of coded values follow the plan.
+
+    One value in 2^bits that is not on the list is taken for one that is. `prefixes4` and `prefixes6` are the lengths
+    of the networks on a list of addresses. The code: `probes/internal/indicator`.
+    """
+
+    kind: Name
+    count: Annotated[int, Meta(ge=1, le=1 << 24)]
+    bits: Annotated[int, Meta(ge=8, le=24)]
+    size_bytes: Annotated[int, Meta(ge=1, le=64 << 20)]
+    digest: Digest
+    prefixes4: list[int] = []
+    prefixes6: list[int] = []
+
+
 class PlanLimits(Frozen, frozen=True, kw_only=True):
     """The part of `Limits` that the probe keeps itself."""
 
@@ -290,6 +311,7 @@ class Plan(Frozen, frozen=True, kw_only=True, omit_defaults=False):
     schema: Literal[1] = 1
     limits: PlanLimits = PlanLimits()
     rules: Annotated[list[PlanRule], Meta(max_length=20000)]
+    sets: Annotated[list[PlanSet], Meta(max_length=16)] = []
 
 
 # --- report: probe → worker, NDJSON on stdout; hostile input, so bounded and unknown fields ignored ---------------
@@ -311,11 +333,23 @@ class ProbeHeader(Hostile, frozen=True, kw_only=True, tag="header", tag_field="t
     host: dict[str, Any] = {}
 
 
+class Candidate(Hostile, frozen=True, kw_only=True):
+    """A value in a field that a set of the plan took for one of its list; only the list itself can say so."""
+
+    kind: Name
+    field: Name
+    value: Text
+
+
+MAX_CANDIDATES = 64
+
+
 class Match(Hostile, frozen=True, kw_only=True, tag="match", tag_field="type"):
     """One record that one or more rules matched: an alert or a wanted record.
 
     `rules` are places in the plan. `identity` holds the subject's identity fields (a subset of `record`), `truncated`
-    the names of fields that were cut, `unknown` field → reason for what could not be looked at.
+    the names of fields that were cut, `unknown` field → reason for what could not be looked at, `candidates` what the
+    sets of the plan found in the record.
     """
 
     subject: Name
@@ -324,6 +358,7 @@ class Match(Hostile, frozen=True, kw_only=True, tag="match", tag_field="type"):
     record: dict[str, Any]
     truncated: list[Name] = []
     unknown: dict[str, Name] = {}
+    candidates: Annotated[list[Candidate], Meta(max_length=MAX_CANDIDATES)] = []
 
 
 class CollectorState(StrEnum):
@@ -450,10 +485,14 @@ class RuleMatch(Frozen, frozen=True, kw_only=True):
     record: dict[str, Any]
     truncated: list[Name] = []
     unknown: dict[str, Name] = {}
+    candidates: list[Candidate] = []
 
 
 class Cost(Frozen, frozen=True, kw_only=True):
-    """What the visit cost: the probe's own account on the host, and bytes over the wire."""
+    """What the visit cost: the probe's own account on the host, and bytes over the wire.
+
+    `indicator_candidates` are values that sets of the plan found, `indicator_matches` those that are on a list.
+    """
 
     probe_wall_s: float = 0.0
     probe_cpu_s: float = 0.0
@@ -461,6 +500,8 @@ class Cost(Frozen, frozen=True, kw_only=True):
     probe_max_rss_bytes: int = 0
     uploaded_bytes: int = 0
     downloaded_bytes: int = 0
+    indicator_candidates: int = 0
+    indicator_matches: int = 0
 
 
 class ScanReport(Frozen, frozen=True, kw_only=True):

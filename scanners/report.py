@@ -12,7 +12,9 @@ import msgspec
 from msgspec import Meta
 
 from scanners.contract import (
+    MAX_CANDIDATES,
     REPORT_SCHEMA,
+    Candidate,
     CollectorStatus,
     Hostile,
     Name,
@@ -56,6 +58,7 @@ class _Match(Hostile, frozen=True, kw_only=True, tag="match", tag_field="type"):
     record: Facts
     truncated: list[Name] = []
     unknown: dict[Name, Name] = {}
+    candidates: Annotated[list[Candidate], Meta(max_length=MAX_CANDIDATES)] = []
 
 
 _decoder = msgspec.json.Decoder(_Header | _Match | CollectorStatus | ProbeRuleStatus | ProbeFooter)
@@ -171,6 +174,7 @@ class ReportReader:
             record=match.record,
             truncated=match.truncated,
             unknown=match.unknown,
+            candidates=match.candidates,
         )
 
     def _rule_statuses(self, footer: ProbeFooter) -> list[RuleStatus]:

@@ -31,6 +31,7 @@ from scanners.contract import (
     CredentialSecret,
     Heartbeat,
     Phase,
+    PlanSet,
     ScanJob,
     ScanReport,
     SealedCredential,
@@ -38,6 +39,7 @@ from scanners.contract import (
     encode,
     heartbeat_key,
     plan_key,
+    set_key,
 )
 from scanners.errors import AuthError, ExpiredError, InternalError, ScanError
 from scanners.vault import KEY_FILE_VARIABLE, ZoneKey, read_zone_key
@@ -120,6 +122,7 @@ def visit(job: ScanJob, pulse: Pulse) -> ScanReport:
         secrets = _unseal_all(job.credentials)
         jump_secrets = [_zone_key().unseal(jump.credential) if jump.credential else None for jump in job.host.jumps]
         plan = fetch_plan(job.plan_digest)
+        sets = [fetch_set(digest) for digest in set_digests(plan)]
     except ScanError as error:
         return failed_report(job, error, worker_name())
     return run_visit(
@@ -127,6 +130,7 @@ def visit(job: ScanJob, pulse: Pulse) -> ScanReport:
         plan,
         secrets,
         jump_secrets=jump_secrets,
+        sets=sets,
         worker=worker_name(),
         on_phase=pulse.set_phase,
         should_stop=pulse.is_cancelled,
@@ -149,15 +153,38 @@ def _unseal_all(sealed: list[SealedCredential]) -> list[CredentialSecret]:
 @functools.lru_cache(maxsize=16)
 def fetch_plan(digest: str) -> bytes:
     """The plan of a digest, from Redis or as seen before. Raises InternalError `plan_missing`."""
+    return _fetch(plan_key(digest), digest, "plan")
+
+
+@functools.lru_cache(maxsize=16)
+def fetch_set(digest: str) -> bytes:
+    """The coded values of a set of indicators, likewise; a megabyte for a million."""
+    return _fetch(set_key(digest), digest, "set of indicators")
+
+
+def _fetch(key: str, digest: str, what: str) -> bytes:
     try:
-        body = _redis().get(plan_key(digest))
+        body = _redis().get(key)
     except redis.RedisError as error:
-        raise InternalError("plan_missing", f"the plan cannot be fetched: {type(error).__name__}") from error
+        raise InternalError("plan_missing", f"the {what} cannot be fetched: {type(error).__name__}") from error
     if not isinstance(body, bytes):
-        raise InternalError("plan_missing", "the plan is not in Redis any more")
+        raise InternalError("plan_missing", f"the {what} is not in Redis any more")
     if hashlib.sha256(body).hexdigest() != digest:
-        raise InternalError("plan_missing", "the plan in Redis is not the one the scan asks for")
+        raise InternalError("plan_missing", f"the {what} in Redis is not the one the scan asks for")
     return body
+
+
+class _Sets(msgspec.Struct):
+    sets: list[PlanSet] = []
+
+
+@functools.lru_cache(maxsize=16)
+def set_digests(plan: bytes) -> list[str]:
+    """Of the sets that a plan refers to, in its order. Raises InternalError."""
+    try:
+        return [spec.digest for spec in msgspec.json.decode(plan, type=_Sets).sets]
+    except msgspec.MsgspecError as error:
+        raise InternalError("internal", f"the plan cannot be read: {error}") from error
 
 
 class Pulse:

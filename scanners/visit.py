@@ -83,6 +83,7 @@ def run_visit(  # noqa: PLR0913 - one call with everything; all but three by key
     secrets: Sequence[CredentialSecret],
     *,
     jump_secrets: Sequence[CredentialSecret | None] = (),
+    sets: Sequence[bytes] = (),
     worker: str = "",
     on_phase: Callable[[Phase], None] = lambda phase: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -91,10 +92,11 @@ def run_visit(  # noqa: PLR0913 - one call with everything; all but three by key
     """Visits a host and reports; never raises a ScanError.
 
     `secrets` are the opened credentials, `jump_secrets` those of each jump host in order (None: the host's own).
+    `sets` are the coded values of the plan's sets, in their order.
     `should_stop` is asked about twice a second while the probe runs and between the steps.
     """
     visit = _Visit(job, worker, on_phase, should_stop, get_build)
-    return visit.conduct(plan_bytes, secrets, jump_secrets)
+    return visit.conduct(plan_bytes, tuple(sets), secrets, jump_secrets)
 
 
 def failed_report(job: ScanJob, error: ScanError, worker: str = "") -> ScanReport:
@@ -111,19 +113,24 @@ def _failure(error: ScanError) -> Failure:
 
 
 @functools.lru_cache(maxsize=8)
-def prepare_plan(plan_bytes: bytes, limits: Limits) -> tuple[bytes, list[str]]:
-    """The plan as one line with this job's limits, and its rule ids in order. Raises InternalError."""
+def prepare_plan(plan_bytes: bytes, sets: tuple[bytes, ...], limits: Limits) -> tuple[bytes, list[str]]:
+    """The plan as one line with this job's limits and its sets behind it, and its rule ids in order.
+
+    Raises InternalError.
+    """
     try:
         plan = decode_plan(plan_bytes)
     except msgspec.MsgspecError as error:
         raise InternalError("internal", f"the plan cannot be read: {error}") from error
+    if [len(body) for body in sets] != [spec.size_bytes for spec in plan.sets]:
+        raise InternalError("internal", "the sets are not those of the plan")
     own = PlanLimits(
         deadline_s=limits.probe_deadline_s, cpu_percent=limits.cpu_percent, nice=limits.nice,
         memory_bytes=limits.memory_bytes, report_bytes=limits.report_bytes,
         matches_per_rule=limits.matches_per_rule, value_bytes=limits.value_bytes,
     )  # fmt: skip
-    line = encode(Plan(limits=own, rules=plan.rules)) + b"\n"
-    return line, [rule.id for rule in plan.rules]
+    line = encode(Plan(limits=own, rules=plan.rules, sets=plan.sets)) + b"\n"
+    return line + b"".join(sets), [rule.id for rule in plan.rules]
 
 
 @dataclass
@@ -150,12 +157,16 @@ class _Visit:
     cleanup: Failure | None = None
 
     def conduct(
-        self, plan_bytes: bytes, secrets: Sequence[CredentialSecret], jump_secrets: Sequence[CredentialSecret | None]
+        self,
+        plan_bytes: bytes,
+        sets: tuple[bytes, ...],
+        secrets: Sequence[CredentialSecret],
+        jump_secrets: Sequence[CredentialSecret | None],
     ) -> ScanReport:
         error: ScanError | None = None
         try:
             self._check()
-            plan_line, rule_ids = prepare_plan(plan_bytes, self.job.limits)
+            plan_line, rule_ids = prepare_plan(plan_bytes, sets, self.job.limits)
             with self._connection(secrets, jump_secrets) as connection:
                 self._work(connection, plan_line, ReportReader(rule_ids, self._report_bound()))
         except ScanError as raised:

@@ -71,6 +71,11 @@ PLAN = contract.Plan(
         ),
         contract.PlanRule(id="process_missing", subject="process", fields=["pid"], absent=True),
     ],
+    sets=[
+        contract.PlanSet(
+            kind="ip", count=3, bits=24, size_bytes=10, digest="ab" * 32, prefixes4=[8, 24], prefixes6=[48]
+        ),
+    ],
 )
 
 
@@ -120,6 +125,10 @@ def test_a_match_keeps_types_escapes_bad_bytes_and_names_what_was_cut(lines: lis
         },
         truncated=["cmdline"],
         unknown={"environ": "needs_root"},
+        candidates=[
+            contract.Candidate(kind="path", field="path", value=path),
+            contract.Candidate(kind="domain", field="cmdline", value="evil.example"),
+        ],
     )
 
 

@@ -68,12 +68,8 @@ func visit(o options) int {
 func readPlan() (*plan.Plan, *engine.Program, error) {
 	fmt.Fprintln(os.Stderr, ready)
 	late := time.AfterFunc(planWithin, func() { os.Exit(reject(fmt.Errorf("plan: none within %v", planWithin))) })
-	data, err := plan.Read(os.Stdin)
+	p, err := plan.Read(os.Stdin)
 	late.Stop()
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := plan.Decode(data)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -57,6 +57,8 @@ type bench struct {
 	root    string
 	asRoot  bool
 	subject func(*collect.Subject)
+	sets    string // specs
+	coded   []byte // their values
 }
 
 func (b *bench) uid() int {
@@ -91,8 +93,11 @@ func (b *bench) lines(t *testing.T) map[string][]map[string]any {
 	if b.subject != nil {
 		b.subject(s)
 	}
-	p, err := plan.Decode([]byte(`{"schema":1,"limits":{` + b.limits + `},"rules":[` + strings.Join(b.rules, ",") + `]}`))
+	p, err := plan.Decode([]byte(`{"schema":1,"limits":{` + b.limits + `},"rules":[` + strings.Join(b.rules, ",") + `],"sets":[` + b.sets + `]}`))
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Load(bytes.NewReader(b.coded)); err != nil {
 		t.Fatal(err)
 	}
 	program, err := Build(p, []*collect.Subject{s})

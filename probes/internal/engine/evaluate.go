@@ -94,7 +94,16 @@ func (g *group) describe(hits []*rule) *report.Match {
 	if g.record.Gone() {
 		return nil
 	}
+	m.Candidates = g.hits()
 	return m
+}
+
+// hits are what sets of indicators found in the record at hand.
+func (g *group) hits() (found []report.Candidate) {
+	for _, hit := range g.record.Hits() {
+		found = append(found, report.Candidate{Kind: hit.Kind, Field: g.subject.Fields[hit.Field].Name, Value: hit.Value})
+	}
+	return found
 }
 
 // choose marks what a rule sends: its fields, and those its condition looked at. Costly ones that the condition did not

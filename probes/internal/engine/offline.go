@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ const maxOffline = 256 << 20
 // offlineInput is what `probe --match` reads.
 type offlineInput struct {
 	Plan    json.RawMessage `json:"plan"`
+	Sets    [][]byte        `json:"sets"` // coded values of the plan's sets, in base64
 	Records []offlineRecord `json:"records"`
 	Visits  []offlineVisit  `json:"visits"`
 }
@@ -53,6 +55,9 @@ func Offline(data []byte, subjects []*collect.Subject) ([]Answer, error) {
 	}
 	p, err := plan.Decode(input.Plan)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.Load(bytes.NewReader(bytes.Join(input.Sets, nil))); err != nil {
 		return nil, err
 	}
 	recorded := make([]*collect.Subject, len(subjects))

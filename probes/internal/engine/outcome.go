@@ -132,6 +132,9 @@ func (e *Engine) sawAll(r *rule) bool {
 
 // ruleLine says what a rule says of the host: never "nothing there" when something could not be looked at.
 func (e *Engine) ruleLine(r *rule) report.Rule {
+	if r.idle != "" {
+		return report.Rule{Rule: r.place, State: stateSkipped, Reason: r.idle}
+	}
 	line := report.Rule{
 		Rule: r.place, State: statePass, Matched: r.tally.matched, Truncated: r.sends() && r.tally.sent < r.tally.matched,
 		Unknown: e.toldAll(r.unknown()),

@@ -21,6 +21,7 @@ type Program struct {
 	subjects map[string]*collect.Subject
 	host     *match.Host // nil where this probe has no subject host
 	budget   *budget
+	sets     match.Sets
 }
 
 // hostSubject is what conditions on the host look at.
@@ -55,6 +56,7 @@ type rule struct {
 	scope  int         // place in group.scopes, -1: no scope
 	fields []int       // sent with every match: identity, evidence, those the rule asks for
 	max    int
+	idle   string // why it looks at nothing, "" for one that does
 	tally  tally
 
 	node        *plan.Node      // what `when` was made of, until all rules are bound
@@ -66,6 +68,9 @@ type rule struct {
 
 // sends says whether the rule's matches are lines of the report.
 func (r *rule) sends() bool { return r.feeds == nil && !r.absent }
+
+// noIndicators is why a rule is idle whose lists are not loaded: it asks for nothing that is there.
+const noIndicators = "no_indicators"
 
 // tally is what happened to a rule.
 type tally struct {
@@ -80,7 +85,7 @@ func Build(p *plan.Plan, subjects []*collect.Subject) (*Program, error) {
 	for _, s := range subjects {
 		known[s.Name] = s
 	}
-	program := &Program{groups: map[string]*group{}, subjects: known, budget: newBudget()}
+	program := &Program{groups: map[string]*group{}, subjects: known, budget: newBudget(), sets: p.Loaded}
 	if host := known[hostSubject]; host != nil {
 		program.host = match.NewHost(host)
 	}
@@ -118,6 +123,13 @@ func (p *Program) bindRule(place int, spec *plan.Rule, rules *binder) (*rule, er
 		return nil, err
 	}
 	if spec.Correlation == nil {
+		spec, err := p.prune(spec)
+		if err != nil {
+			return nil, err
+		}
+		if spec == nil {
+			return &rule{place: place, host: test, idle: noIndicators}, nil
+		}
 		r, err := rules.bind(p, place, spec)
 		if err != nil {
 			return nil, err
@@ -137,6 +149,23 @@ func (p *Program) bindRule(place int, spec *plan.Rule, rules *binder) (*rule, er
 		return nil, fmt.Errorf("correlation.%w", err)
 	}
 	return r, nil
+}
+
+// prune takes out of a rule what asks for lists that are not loaded; nil when nothing is left to ask.
+func (p *Program) prune(spec *plan.Rule) (*plan.Rule, error) {
+	if spec.When == nil {
+		return spec, nil
+	}
+	when, fault := p.sets.Prune(spec.When)
+	if fault != nil {
+		return nil, fault.In("when")
+	}
+	if when == nil {
+		return nil, nil
+	}
+	pruned := *spec
+	pruned.When = when
+	return &pruned, nil
 }
 
 func (p *Program) hostTest(n *plan.Node) (*match.HostTest, error) {
@@ -177,7 +206,7 @@ func (p *Program) group(s *collect.Subject) *group {
 		return g
 	}
 	g := &group{
-		subject: s, compiler: match.NewCompiler(s).On(p.host), record: match.NewRecord(s), path: s.Index("path"), sorted: sortedFields(s),
+		subject: s, compiler: match.NewCompiler(s).On(p.host).With(p.sets), record: match.NewRecord(s), path: s.Index("path"), sorted: sortedFields(s),
 		byKey: map[string]int{}, wanted: make([]bool, len(s.Fields)),
 		want: collect.Want{Fields: map[string]bool{}},
 	}

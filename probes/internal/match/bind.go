@@ -16,6 +16,8 @@ func (c *Compiler) leaf(n *plan.Node) (node, *plan.Fault) {
 	switch n.Op {
 	case "keyword":
 		return c.keyword(n)
+	case "in_set":
+		return c.inSet(n)
 	case "unknown":
 		if *n.Field != "" || len(n.Values) != 1 || n.Values[0] != UnknownKept.Reason() {
 			return nil, plan.Errorf(`unknown has the field "" and the value %q`, UnknownKept.Reason())

@@ -25,8 +25,9 @@ type node interface {
 
 // branch holds the sides of an `and` or `or`, cheapest first.
 type branch struct {
-	sides []*shared
-	dear  collect.Cost
+	sides      []*shared
+	dear       collect.Cost
+	candidates bool // what it finds may only be candidates
 }
 
 func (b *branch) cost() collect.Cost { return b.dear }
@@ -48,14 +49,22 @@ func (n *andNode) eval(r *Record) Truth {
 
 type orNode struct{ branch }
 
+// eval asks every side that has candidates, also behind one that holds: which of them are real is not known here.
 func (n *orNode) eval(r *Record) Truth {
-	result := No
+	result, holds := No, false
 	for _, side := range n.sides {
+		if holds && !holdsSet(side) {
+			continue
+		}
 		t := side.eval(r)
-		if t == Yes || r.gone {
+		if r.gone || t == Yes && !n.candidates {
 			return t
 		}
+		holds = holds || t == Yes
 		result = max(result, t)
+	}
+	if holds {
+		return Yes
 	}
 	return result
 }
@@ -120,7 +129,7 @@ func newBranch(word string, sides []*shared) node {
 		return &notNode{sides[0]}
 	}
 	slices.SortStableFunc(sides, func(a, b *shared) int { return int(a.cost()) - int(b.cost()) })
-	b := branch{sides, sides[len(sides)-1].cost()}
+	b := branch{sides, sides[len(sides)-1].cost(), slices.ContainsFunc(sides, holdsSet)}
 	if word == "or" {
 		return &orNode{b}
 	}

@@ -13,6 +13,7 @@ type Record struct {
 	slots   []slot
 	gone    bool
 	answers []answer // by place of a shared node
+	hits    []Hit
 }
 
 // slot is what is known of one field of the current record.
@@ -30,7 +31,7 @@ func NewRecord(subject *collect.Subject) *Record {
 
 // Reset turns to the next record.
 func (r *Record) Reset(source any) {
-	r.source, r.gone = source, false
+	r.source, r.gone, r.hits = source, false, r.hits[:0]
 	if r.turn++; r.turn == 0 {
 		clear(r.slots)
 		clear(r.answers)

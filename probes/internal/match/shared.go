@@ -18,6 +18,7 @@ type Compiler struct {
 	patterns map[string]*pattern
 	fields   map[int]bool // that the expression at hand names
 	host     *Host        // nil: conditions cannot look at the host
+	sets     Sets         // that in_set looks into
 }
 
 // digest stands for what a condition asks, and so for its answer.
@@ -31,6 +32,12 @@ func NewCompiler(subject *collect.Subject) *Compiler {
 // On lets conditions name fields of the host, with `host.` in front. It returns the Compiler.
 func (c *Compiler) On(host *Host) *Compiler {
 	c.host = host
+	return c
+}
+
+// With lets conditions look into sets of indicators. It returns the Compiler.
+func (c *Compiler) With(sets Sets) *Compiler {
+	c.sets = sets
 	return c
 }
 

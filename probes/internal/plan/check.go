@@ -24,6 +24,25 @@ func (p *Plan) check() error {
 			return fmt.Errorf("%s: %w", p.Where(i), err)
 		}
 	}
+	return p.checkSets()
+}
+
+// checkSets also keeps what they take of the memory that the visit may use to a quarter.
+func (p *Plan) checkSets() error {
+	kinds, memory := map[string]bool{}, int64(0)
+	for i := range p.Sets {
+		spec := &p.Sets[i]
+		if err := spec.Check(); err != nil {
+			return fmt.Errorf("sets[%d].%w", i, err)
+		}
+		if kinds[spec.Kind] {
+			return fmt.Errorf("sets[%d].kind: a second set of %s", i, spec.Kind)
+		}
+		kinds[spec.Kind] = true
+		if memory += int64(spec.MemoryBytes()); memory > p.Limits.MemoryBytes/4 {
+			return fmt.Errorf("sets[%d]: together they take more than a quarter of memory_bytes", i)
+		}
+	}
 	return nil
 }
 

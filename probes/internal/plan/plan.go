@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf8"
+
+	"sandfly/probes/internal/indicator"
 )
 
 // Schema is the version of the plan this probe understands.
@@ -34,6 +36,10 @@ type Plan struct {
 	Schema int    `json:"schema"`
 	Limits Limits `json:"limits"`
 	Rules  []Rule `json:"rules"`
+
+	// Sets are the sets of indicators that rules refer to; their coded values follow the plan, in this order.
+	Sets   []indicator.Spec          `json:"sets"`
+	Loaded map[string]*indicator.Set `json:"-"` // by kind
 }
 
 // Limits are the bounds the probe keeps itself; fields left out have the defaults of DefaultLimits.
@@ -123,18 +129,40 @@ type Node struct {
 	Mode   string  `json:"mode"`
 }
 
-// Read takes one plan from a stream: up to a newline or the end.
-func Read(r io.Reader) ([]byte, error) {
-	line, err := ReadLine(r, MaxBytes)
+// Read takes one plan from a stream, up to a newline or the end, and the sets behind it.
+func Read(r io.Reader) (*Plan, error) {
+	buffered := bufio.NewReaderSize(r, 64<<10)
+	line, err := ReadLine(buffered, MaxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
-	return line, nil
+	p, err := Decode(line)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.Load(buffered)
+}
+
+// Load reads the coded values of the sets, one after the other.
+func (p *Plan) Load(r io.Reader) error {
+	p.Loaded = make(map[string]*indicator.Set, len(p.Sets))
+	for i := range p.Sets {
+		spec := &p.Sets[i]
+		coded := make([]byte, spec.SizeBytes)
+		if _, err := io.ReadFull(r, coded); err != nil {
+			return fmt.Errorf("sets[%d]: %w", i, err)
+		}
+		set, err := indicator.Decode(spec, coded)
+		if err != nil {
+			return fmt.Errorf("sets[%d]: %w", i, err)
+		}
+		p.Loaded[spec.Kind] = set
+	}
+	return nil
 }
 
 // ReadLine reads up to a newline or the end of the stream, at most max bytes.
-func ReadLine(r io.Reader, max int) ([]byte, error) {
-	buffered := bufio.NewReaderSize(r, 64<<10)
+func ReadLine(buffered *bufio.Reader, max int) ([]byte, error) {
 	var line []byte
 	for {
 		part, err := buffered.ReadSlice('\n')

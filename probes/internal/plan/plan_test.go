@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -31,6 +33,9 @@ func TestPlanThatPythonEncodedIsUnderstood(t *testing.T) {
 	}
 	if len(p.Rules) != 5 || p.Limits.CPUPercent != 25 || p.Limits.DeadlineS != 120 || p.Limits.ValueBytes != 128 {
 		t.Errorf("rules %d, limits %+v", len(p.Rules), p.Limits)
+	}
+	if s := p.Sets; len(s) != 1 || s[0].Kind != "ip" || s[0].SizeBytes != 10 || len(s[0].Prefixes4) != 2 {
+		t.Errorf("sets %+v", s)
 	}
 	if r := p.Rules[1]; r.Scope == nil || *r.Scope.MaxDepth != 4 || !r.Scope.CrossMounts || *r.MaxMatches != 7 {
 		t.Errorf("rule %+v", r)
@@ -140,7 +145,7 @@ func TestTooManyRulesAreRefused(t *testing.T) {
 }
 
 func TestTooLongPlanIsRefusedWhileReading(t *testing.T) {
-	_, err := ReadLine(strings.NewReader(strings.Repeat(" ", 2000)), 1000)
+	_, err := ReadLine(bufio.NewReader(strings.NewReader(strings.Repeat(" ", 2000))), 1000)
 
 	if err == nil || !strings.Contains(err.Error(), "longer than 1000") {
 		t.Errorf("error %v", err)
@@ -148,10 +153,10 @@ func TestTooLongPlanIsRefusedWhileReading(t *testing.T) {
 }
 
 func TestPlanEndsAtTheFirstNewline(t *testing.T) {
-	data, err := Read(strings.NewReader("{\"schema\":1}\nnext"))
+	p, err := Read(strings.NewReader("{\"schema\":1,\"rules\":[]}\nnext"))
 
-	if err != nil || string(data) != "{\"schema\":1}\n" {
-		t.Errorf("%q, %v", data, err)
+	if err != nil || len(p.Rules) != 0 {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 
@@ -183,4 +188,33 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(fmt.Errorf("out of bounds: %w", p.check()))
 		}
 	})
+}
+
+func withSets(sets string) string { return `{"schema":1,"rules":[],"sets":[` + sets + `]}` }
+
+func setJSON(kind string, count int) string {
+	return fmt.Sprintf(`{"kind":%q,"count":%d,"bits":8,"size_bytes":%d,"digest":""}`, kind, count, count)
+}
+
+func TestSetsAreKeptToAQuarterOfTheMemory(t *testing.T) {
+	cases := []struct{ sets, want string }{
+		{setJSON("ip", 1<<20) + "," + setJSON("md5", 3<<20), ""},
+		{setJSON("ip", 1<<20) + "," + setJSON("md5", 3<<20+1), "sets[1]: together they take more than a quarter"},
+		{setJSON("ip", 5) + "," + setJSON("ip", 6), "sets[1].kind: a second set of ip"},
+		{setJSON("colour", 5), `sets[0].kind: this probe knows no "colour"`},
+	}
+	for _, c := range cases {
+		_, err := Decode([]byte(withSets(c.sets)))
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.sets, err)
+		}
+	}
+}
+
+func TestSetsThatDoNotFollowThePlanAreMissed(t *testing.T) {
+	_, err := Read(strings.NewReader(withSets(setJSON("ip", 5)) + "\nabc"))
+
+	if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), "sets[0]") {
+		t.Errorf("error %v", err)
+	}
 }

@@ -42,13 +42,21 @@ type Fact struct {
 // Gap is a field that could not be looked at, and why.
 type Gap struct{ Name, Reason string }
 
+// Candidate is a value that a set of indicators took for one of its list.
+type Candidate struct {
+	Kind  string `json:"kind"`
+	Field string `json:"field"`
+	Value string `json:"value"`
+}
+
 // Match is one record that one or more rules matched.
 type Match struct {
-	Subject  string
-	Rules    []int
-	Identity []Fact
-	Record   []Fact
-	Unknown  []Gap
+	Subject    string
+	Rules      []int
+	Identity   []Fact
+	Record     []Fact
+	Unknown    []Gap
+	Candidates []Candidate
 }
 
 // Collector says how one subject's collection went.
@@ -133,6 +141,7 @@ func (w *Writer) Match(m *Match) error {
 		w.line, _ = appendValue(w.line, w.cut, maxName)
 	}
 	w.gaps(m.Unknown)
+	w.candidates(m.Candidates)
 	w.line = append(w.line, '}', '\n')
 	if int64(len(w.line)) > w.left {
 		w.left = 0
@@ -175,6 +184,25 @@ func (w *Writer) gaps(gaps []Gap) {
 		w.line, _ = appendText(w.line, gap.Reason, maxName)
 	}
 	w.line = append(w.line, '}')
+}
+
+func (w *Writer) candidates(candidates []Candidate) {
+	for i, c := range candidates {
+		before := `,{"kind":`
+		if i == 0 {
+			before = `,"candidates":[{"kind":`
+		}
+		w.line = append(w.line, before...)
+		w.line, _ = appendText(w.line, c.Kind, maxName)
+		w.line = append(w.line, `,"field":`...)
+		w.line, _ = appendText(w.line, c.Field, maxName)
+		w.line = append(w.line, `,"value":`...)
+		w.line, _ = appendText(w.line, c.Value, maxText)
+		w.line = append(w.line, '}')
+	}
+	if len(candidates) > 0 {
+		w.line = append(w.line, ']')
+	}
 }
 
 // Collector writes how a subject's collection went.

@@ -23,7 +23,8 @@ func sample() *Match {
 			{"argv", []string{"sh", "-c", "a\nb\x00"}}, {"cmdline", strings.Repeat("ä", 100)}, {"cpu_time", 1.5},
 			{"exe_deleted", true}, {"path", "/tmp/\xff\"x\\"}, {"ports", []int64{22, 443}}, {"uid", int64(0)},
 		},
-		Unknown: []Gap{{"environ", "needs_root"}},
+		Unknown:    []Gap{{"environ", "needs_root"}},
+		Candidates: []Candidate{{"path", "path", "/tmp/\xff\"x\\"}, {"domain", "cmdline", "evil.example"}},
 	}
 }
 

@@ -42,6 +42,7 @@ READABLE = (
     "findings.findingevent",
     "findings.record",
     "findings.allowlistentry",
+    "findings.forensicrecord",
 )
 MANAGED = ("inventory.host", "inventory.tag", "inventory.credential", "inventory.jumphost", "scans.schedule")
 

@@ -8,7 +8,7 @@ from sandfly_web.accounts.api import TokenViewSet
 from sandfly_web.api import schema  # noqa: F401 - registers the description of token authentication
 from sandfly_web.api.views import MeView
 from sandfly_web.findings.allowlist.api import AllowlistViewSet
-from sandfly_web.findings.api import FindingViewSet, RecordViewSet
+from sandfly_web.findings.api import FindingViewSet, ForensicRecordViewSet, RecordViewSet
 from sandfly_web.inventory.api import CredentialViewSet, HostViewSet, JumpHostViewSet, TagViewSet, ZoneViewSet
 from sandfly_web.rules.api import RuleViewSet
 from sandfly_web.scans.api import ScanViewSet, ScheduleViewSet
@@ -27,6 +27,7 @@ for name, viewset in {
     "findings": FindingViewSet,
     "allowlist": AllowlistViewSet,
     "records": RecordViewSet,
+    "forensic-records": ForensicRecordViewSet,
     "rules": RuleViewSet,
     "tokens": TokenViewSet,
 }.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sandfly_web.console.collected import collected_of
 from sandfly_web.console.evidence import readable_size
 from sandfly_web.scans.reasons import Miss, gaps
 
@@ -120,6 +121,7 @@ def scan_context(scan: Scan) -> dict[str, Any]:
     leftovers = sorted(set(map(str, scan.created_paths)) - set(map(str, scan.removed_paths)))
     return {
         "thing": scan,
+        "collected": collected_of(scan),
         "steps": steps(scan.timings_s),
         "total": scan.timings_s["total"] if is_time(scan.timings_s.get("total")) else None,
         "cost": cost_facts(scan),

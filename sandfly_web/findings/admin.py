@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter, TextFilter
@@ -14,6 +16,7 @@ from unfold.decorators import display
 from sandfly_web.accounts.actor import actor
 from sandfly_web.accounts.audit import record_access
 from sandfly_web.console import evidence
+from sandfly_web.console.collected import choices, scans_for
 from sandfly_web.console.rulefacts import parse_rule_facts
 from sandfly_web.console.site import LargeTable, ReadOnlyAdmin
 from sandfly_web.console.templatetags.sandfly import about, ago, badge, visible
@@ -21,7 +24,8 @@ from sandfly_web.findings import services
 from sandfly_web.findings.allowlist import admin as allowlist_admin  # noqa: F401 - registers its pages
 from sandfly_web.findings.allowlist.drafts import Draft
 from sandfly_web.findings.groups import UNSHOWN
-from sandfly_web.findings.models import Finding, FindingEvidence, Record
+from sandfly_web.findings.models import Finding, FindingEvidence, ForensicRecord, Record
+from sandfly_web.findings.thing import thing as thing_of
 from sandfly_web.rules.models import Severity
 
 if TYPE_CHECKING:
@@ -81,6 +85,23 @@ class SubjectFilter(DropdownFilter):
         return queryset.filter(subject=self.value()) if self.value() else queryset
 
 
+class ScanFilter(TextFilter):
+    title = "scan id"
+    parameter_name = "scan__id__exact"
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[ForensicRecord]) -> QuerySet[ForensicRecord]:
+        scan = parse_uuid(self.value())
+        return queryset.filter(scan=scan) if scan else queryset
+
+
+class RuleNameFilter(TextFilter):
+    title = "rule"
+    parameter_name = "rule_name"
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[ForensicRecord]) -> QuerySet[ForensicRecord]:
+        return queryset.filter(rule_name=self.value()) if self.value() else queryset
+
+
 class TagFilter(TextFilter):
     """A whole Sigma tag, with or without `attack.`: a tactic or a technique."""
 
@@ -92,6 +113,18 @@ class TagFilter(TextFilter):
         if not text:
             return queryset
         return queryset.filter(Q(tags__contains=[text]) | Q(tags__contains=[f"attack.{text}"]))
+
+
+def collect(finding: Finding, request: HttpRequest) -> str:
+    """Incident rules of the chosen subjects, on the finding's host, now."""
+    from sandfly_web.scans.services import collect_forensics  # noqa: PLC0415 - scans are built on findings
+
+    subjects = set(request.POST.getlist("subject"))
+    if not subjects:
+        raise ValidationError("choose at least one kind of thing to collect")
+    names = [rule.name for group in choices() if group["subject"] in subjects for rule in group["rules"]]
+    scan = collect_forensics(finding, names, actor(request))
+    return f"{len(names)} incident rules run on {scan.host} now; this page follows them."
 
 
 @admin.register(Finding)
@@ -208,6 +241,7 @@ class FindingAdmin(ReadOnlyAdmin):
                 services.mark_false_positive([thing], actor(request), text(request)), "marked as a false positive"
             ),
         ),
+        "collect": ("scans.add_scan", collect),
         "reopen": (TRIAGE, lambda thing, request: said(services.reopen([thing], actor(request)), "reopened")),
     }
 
@@ -225,6 +259,9 @@ class FindingAdmin(ReadOnlyAdmin):
             "events": thing.events.select_related("actor"),
             "is_unresolved": thing.status in Finding.UNRESOLVED,
             "can_triage": self.has_triage_permission(request),
+            "collectable": choices() if request.user.has_perm("scans.add_scan") else [],
+            "collections": (collections := scans_for(thing) if request.user.has_perm("scans.view_scan") else []),
+            "is_collecting": any(scan.status in scan.UNFINISHED for scan in collections),
             "drafts": Draft.choices if thing.rule and request.user.has_perm("findings.add_allowlistentry") else [],
         }
 
@@ -238,6 +275,13 @@ BULK_WITH_REASON = {
         "marked as false positives",
     ),
 }
+
+
+def parse_uuid(value: object) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(str(value))
+    except ValueError:
+        return None
 
 
 def text(request: HttpRequest) -> str:
@@ -257,6 +301,40 @@ def evidence_rows(finding: Finding) -> list[evidence.Row]:
 def version_context(finding: Finding, version: FindingEvidence) -> dict[str, Any]:
     rows = evidence.rows(version.evidence, identity=finding.identity)
     return {"first_seen_at": version.first_seen_at, "last_seen_at": version.last_seen_at, "rows": rows}
+
+
+@admin.register(ForensicRecord)
+class ForensicRecordAdmin(ReadOnlyAdmin):
+    """Reached from the page of a scan; not in the sidebar."""
+
+    page_template = "console/pages/forensic_record.html"
+    list_display = ["rule_name", "subject", "shown_identity", "host_name"]
+    list_display_links = ["shown_identity"]
+    list_select_related = ["scan__host"]
+    list_filter = [ScanFilter, RuleNameFilter]
+    ordering = ["id"]
+    sortable_by: list[str] = []
+    paginator = LargeTable
+    list_disable_select_all = True
+    list_fullwidth = True
+
+    @display(description="What")
+    def shown_identity(self, record: ForensicRecord) -> SafeString:
+        return visible(thing_of(record.subject, record.identity) or "record")
+
+    @display(description="Host")
+    def host_name(self, record: ForensicRecord) -> SafeString:
+        return visible(record.scan.host.name)
+
+    def page_context(self, _request: HttpRequest, thing: ForensicRecord) -> dict[str, Any]:
+        record_access(thing.scan.host)
+        facts = evidence.rows(
+            {**thing.identity, **thing.data},
+            identity=thing.identity,
+            truncated=thing.truncated,
+            unknown=thing.unknown,
+        )
+        return {"thing": thing, "rows": facts}
 
 
 @admin.register(Record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import django_filters
@@ -18,7 +19,7 @@ from sandfly_web.api.errors import Conflict
 from sandfly_web.api.filters import SigmaTag
 from sandfly_web.api.views import ReadOnly
 from sandfly_web.findings import services
-from sandfly_web.findings.models import Finding, FindingEvent, FindingEvidence, Record
+from sandfly_web.findings.models import Finding, FindingEvent, FindingEvidence, ForensicRecord, Record
 from sandfly_web.findings.thing import thing
 from sandfly_web.rules.models import Severity
 
@@ -128,6 +129,22 @@ class AssignSerializer(serializers.Serializer[Any]):
     comment = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_TEXT_CHARS)
 
 
+class CollectSerializer(serializers.Serializer[Any]):
+    rules = serializers.ListField(
+        child=serializers.CharField(max_length=127),
+        required=False,
+        default=list,
+        max_length=1000,
+        help_text="Names of incident rules; none: all that are enabled.",
+    )
+
+
+class CollectedSerializer(serializers.Serializer[Any]):
+    """Follow it with `GET /scans/{scan}`, then read `GET /forensic-records?scan={scan}`."""
+
+    scan = serializers.UUIDField()
+
+
 class FindingFilters(django_filters.FilterSet):
     # Not distinct: one column of the row itself is compared, and sorting a million rows for nothing takes seconds.
     status = django_filters.MultipleChoiceFilter(choices=Finding.Status.choices, distinct=False)
@@ -165,9 +182,10 @@ class FindingViewSet(ReadOnly):
     serializer_class = FindingSerializer
     filterset_class = FindingFilters
     ordering = ("-level_rank", "-last_seen_at", "id")
-    action_permissions: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("acknowledge", "assign", "comment", "close", "false_positive", "reopen"), TRIAGE
-    )
+    action_permissions: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("acknowledge", "assign", "comment", "close", "false_positive", "reopen"), TRIAGE),
+        "collect": "scans.add_scan",
+    }
 
     def get_queryset(self) -> QuerySet[Finding]:
         queryset: QuerySet[Finding] = super().get_queryset()
@@ -237,6 +255,21 @@ class FindingViewSet(ReadOnly):
             request, ReasonSerializer, lambda f, v: services.mark_false_positive(f, actor(request), v["reason"])
         )
 
+    @extend_schema(request=CollectSerializer, responses={202: CollectedSerializer})
+    @action(detail=True, methods=["post"])
+    def collect(self, request: Request, pk: str) -> Response:
+        """Run incident rules on the host now; what they bring home stays with the finding."""
+        from sandfly_web.scans.services import collect_forensics  # noqa: PLC0415 - scans are built on findings
+
+        finding = self.get_object()
+        body = CollectSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        try:
+            scan = collect_forensics(finding, body.validated_data["rules"], actor(request))
+        except ValidationError as error:
+            raise serializers.ValidationError(error.message_dict) from None
+        return Response(CollectedSerializer({"scan": scan.pk}).data, status=HTTPStatus.ACCEPTED)
+
     @extend_schema(request=OptionalCommentSerializer, responses=FindingDetailSerializer)
     @action(detail=True, methods=["post"])
     def reopen(self, request: Request, pk: str) -> Response:
@@ -244,6 +277,34 @@ class FindingViewSet(ReadOnly):
         return self.triage(
             request, OptionalCommentSerializer, lambda f, v: services.reopen(f, actor(request), v["comment"])
         )
+
+
+class ForensicRecordSerializer(serializers.ModelSerializer[ForensicRecord]):
+    identity = serializers.DictField(read_only=True)
+    data = serializers.DictField(read_only=True)  # type: ignore[assignment]  # as in RecordSerializer
+    truncated = serializers.ListField(child=serializers.CharField(), read_only=True)
+    unknown = serializers.DictField(child=serializers.CharField(), read_only=True)
+
+    class Meta:
+        model = ForensicRecord
+        fields = ["id", "scan", "rule", "rule_name", "subject", "identity", "data", "truncated", "unknown"]
+
+
+class ForensicRecordFilters(django_filters.FilterSet):
+    finding = django_filters.UUIDFilter(field_name="scan__finding", help_text="The finding it was collected for.")
+
+    class Meta:
+        model = ForensicRecord
+        fields = ["scan", "rule_name", "subject"]
+
+
+class ForensicRecordViewSet(ReadOnly):
+    """What incident rules brought home: each is how a thing was at the moment of its scan."""
+
+    queryset = ForensicRecord.objects.all()
+    serializer_class = ForensicRecordSerializer
+    filterset_class = ForensicRecordFilters
+    ordering = ("id",)
 
 
 class RecordSerializer(serializers.ModelSerializer[Record]):

@@ -179,6 +179,7 @@ class FindingEvent(models.Model):
         CLOSED = "closed", "Closed"
         FALSE_POSITIVE = "false_positive", "Marked as false positive"
         ALLOWED = "allowed", "Allow-listed"
+        COLLECTED = "collected", "Forensics asked for"
 
     finding = models.ForeignKey(Finding, on_delete=models.CASCADE, related_name="events")
     kind = models.CharField(max_length=16, choices=Kind.choices)
@@ -234,3 +235,24 @@ class Record(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject} {self.identity_digest[:12]}"
+
+
+class ForensicRecord(models.Model):
+    """Something that an incident rule brought home: how it was at that moment. Lives as long as its scan."""
+
+    id = models.BigAutoField(primary_key=True)
+    scan = models.ForeignKey(Scan, on_delete=models.CASCADE, related_name="forensic_records", db_index=False)
+    rule = models.ForeignKey(Rule, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False)
+    rule_name = models.CharField(max_length=127)
+    subject = models.CharField(max_length=32)
+    identity = models.JSONField()
+    data = models.JSONField()
+    truncated = models.JSONField(default=list, help_text="Fields that were cut.")
+    unknown = models.JSONField(default=dict, help_text="Fields that could not be looked at, and why.")
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["scan", "rule_name", "id"], name="forensic_scan")]
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.pk}"

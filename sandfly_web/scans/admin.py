@@ -6,7 +6,10 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Min
+from django.http import StreamingHttpResponse
+from django.urls import path
 from django.utils import timezone
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
@@ -16,6 +19,8 @@ from unfold.contrib.filters.admin import (
 )
 from unfold.decorators import display
 
+from sandfly_web.accounts.audit import record_access
+from sandfly_web.console.collected import json_lines
 from sandfly_web.console.scanpage import cost_facts, scan_context
 from sandfly_web.console.site import ConsoleAdmin, LargeTable, ReadOnlyAdmin
 from sandfly_web.console.templatetags.sandfly import ago, badge, duration, visible
@@ -26,6 +31,7 @@ from sandfly_web.scans.models import Scan, Schedule
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
 LISTED_SCANS = 15
@@ -72,6 +78,24 @@ class ScanAdmin(ReadOnlyAdmin):
     list_fullwidth = True
     list_after_template = "console/parts/live_list.html"
     commands = {"cancel": ("scans.change_scan", cancel)}
+
+    def get_urls(self) -> list[URLPattern]:
+        download = path(
+            "<path:object_id>/forensics.jsonl",
+            self.admin_site.admin_view(self.download_forensics),
+            name="scans_scan_forensics",
+        )
+        return [download, *super().get_urls()]
+
+    def download_forensics(self, request: HttpRequest, object_id: str) -> StreamingHttpResponse:
+        """Everything that incident rules brought home; who fetched it is in the audit log."""
+        if not request.user.has_perm("findings.view_forensicrecord"):
+            raise PermissionDenied
+        scan = self.require(request, object_id)
+        record_access(scan.host)
+        answer = StreamingHttpResponse(json_lines(scan), content_type="application/x-ndjson")
+        answer["Content-Disposition"] = f'attachment; filename="sandfly-{scan.pk}.jsonl"'
+        return answer
 
     @display(description="Status")
     def shown_status(self, scan: Scan) -> SafeString:

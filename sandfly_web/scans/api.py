@@ -58,6 +58,7 @@ class ScanSerializer(serializers.ModelSerializer[Scan]):
             "host_name",
             "schedule",
             "requested_by",
+            "finding",
             "priority",
             "status",
             "phase",
@@ -181,7 +182,7 @@ class ScanFilters(django_filters.FilterSet):
 
     class Meta:
         model = Scan
-        fields = ["batch", "host", "schedule", "error_code"]
+        fields = ["batch", "host", "schedule", "finding", "error_code"]
 
 
 class ScanViewSet(ReadOnly):

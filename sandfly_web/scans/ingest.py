@@ -14,6 +14,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from sandfly_web.findings.allowlist.services import active_entries
+from sandfly_web.findings.forensics import store_forensics
 from sandfly_web.findings.hostkey import HOST_KEY_CHANGED, host_key_sightings
 from sandfly_web.findings.intervals import retire_missing, store_observations
 from sandfly_web.findings.sightings import Visit, store_sightings
@@ -124,13 +125,15 @@ def _store(report: ScanReport, now: datetime) -> bool:
     rules = _read_rules(report)
     subjects = {match.subject for match in report.matches}
     allowlist = active_entries(scan.host, subjects, now) if subjects else []
-    sightings, observations = read_matches(str(scan.host_id), report.matches, rules, allowlist)
+    seen = read_matches(str(scan.host_id), report.matches, rules, allowlist)
+    sightings = seen.sightings
     keys = store_keys(scan.host, report.presented_host_keys, report.failure, visit.observed_at)
     store_facts(scan.host, report.profile, report.failure, visit.observed_at)
     if report.failure is not None and report.failure.code == HOST_KEY_CHANGED:
         sightings += host_key_sightings(scan.host, keys)
     store_sightings(visit, sightings)
-    store_observations(visit, observations)
+    store_observations(visit, seen.observations)
+    store_forensics(scan.pk, seen.forensics)
     if report.outcome == Outcome.DONE:
         collecting = [rule_id for rule_id in rules_completed(report) if not _alerts(rules, rule_id)]
         retire_missing(visit, subjects_collected(report), collecting)

@@ -96,6 +96,10 @@ class Scan(models.Model):
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    # What its forensics were asked for; such a scan is kept as long as the finding.
+    finding = models.ForeignKey(
+        "findings.Finding", on_delete=models.SET_NULL, null=True, blank=True, related_name="scans", db_index=False
+    )
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="scans")
     priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.NORMAL)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)
@@ -152,6 +156,8 @@ class Scan(models.Model):
             # Host page and lists: newest first.
             models.Index(fields=["host", "-created_at"], name="scan_host_newest"),
             models.Index(fields=["-created_at", "id"], name="scan_newest"),
+            # A finding's forensics; few scans are.
+            models.Index(fields=["finding"], name="scan_finding", condition=models.Q(finding__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sandfly_web.findings.allowlist.matching import Entry, Seen, carried_fields, find_entry
 from sandfly_web.findings.fingerprint import content_digest, fingerprint, identity_digest
@@ -39,6 +39,32 @@ class RuleFacts:
         """Detection and policy rules make findings; recon and incident rules bring records."""
         return self.type in ALERTING
 
+    @property
+    def is_forensic(self) -> bool:
+        """What incident rules bring is kept as it was at that moment, not as inventory."""
+        return self.type == Rule.Type.INCIDENT
+
+
+class Forensic(NamedTuple):
+    """One match of an incident rule; `data` has the rule's fields."""
+
+    rule_id: str
+    rule_name: str
+    subject: str
+    identity: dict[str, Any]
+    data: dict[str, Any]
+    truncated: list[str]
+    unknown: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What a visit brought home: findings, recon's records, and what incident rules collected."""
+
+    sightings: list[Sighting]
+    observations: list[Observation]
+    forensics: list[Forensic]
+
 
 @dataclass(frozen=True)
 class _Cleaned:
@@ -67,7 +93,7 @@ def _clean(match: RuleMatch) -> _Cleaned:
 
 def read_matches(
     host: str, matches: Iterable[RuleMatch], rules: Mapping[str, RuleFacts], allowlist: Sequence[Entry] = ()
-) -> tuple[list[Sighting], list[Observation]]:
+) -> Matches:
     """Findings and records of a visit; `host` is the host's id, `allowlist` what may hide findings there.
 
     Several matches with one identity (two processes with the same command) become one: that with the smallest digest,
@@ -75,6 +101,7 @@ def read_matches(
     """
     sightings: dict[str, Sighting] = {}
     observations: dict[tuple[str, str], Observation] = {}
+    forensics: list[Forensic] = []
     for match in matches:
         cleaned = _clean(match)
         matched = [rules[rule_id] for rule_id in match.rule_ids if rule_id in rules]
@@ -84,13 +111,19 @@ def read_matches(
                 other = sightings.setdefault(seen.fingerprint, seen)
                 if _rank(seen) < _rank(other):
                     sightings[seen.fingerprint] = seen
-        collecting = [rule for rule in matched if not rule.alerts]
+        forensics.extend(_forensic(rule, cleaned) for rule in matched if rule.is_forensic)
+        collecting = [rule for rule in matched if not (rule.alerts or rule.is_forensic)]
         if collecting:
             noted = _observation(collecting, cleaned)
             key = (noted.subject, noted.identity_digest)
             if noted.digest <= observations.setdefault(key, noted).digest:
                 observations[key] = noted
-    return list(sightings.values()), list(observations.values())
+    return Matches(list(sightings.values()), list(observations.values()), forensics)
+
+
+def _forensic(rule: RuleFacts, match: _Cleaned) -> Forensic:
+    data = {name: match.record[name] for name in dict.fromkeys(rule.fields) if name in match.record}
+    return Forensic(rule.id, rule.name, match.subject, match.identity, data, match.truncated, match.unknown)
 
 
 def _rank(sighting: Sighting) -> tuple[bool, str]:

@@ -29,8 +29,13 @@ class Deleted:
 
 
 def delete_old(now: datetime, scan_days: int, record_days: int) -> Deleted:
-    """Findings stay: they only lose the link to the deleted scans. Bounded; safe to break off and run again."""
-    scans = Scan.objects.filter(status__in=Scan.FINAL, created_at__lt=now - timedelta(days=scan_days))
+    """Findings stay, and the scans that brought their forensics; they lose the link to those that saw them.
+
+    Bounded; safe to break off and run again.
+    """
+    scans = Scan.objects.filter(
+        status__in=Scan.FINAL, created_at__lt=now - timedelta(days=scan_days), finding__isnull=True
+    )
     records = Record.objects.filter(is_current=False, last_seen_at__lt=now - timedelta(days=record_days))
     in_use = Scan.objects.filter(plan=OuterRef("pk"))
     plans = Plan.objects.filter(~Exists(in_use), created_at__lt=now - PLAN_GRACE)

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from redis.exceptions import RedisError
 
 from sandfly_web.broker import redis_client
+from sandfly_web.findings.models import Finding, FindingEvent
 from sandfly_web.inventory.models import Host
 from sandfly_web.rules.models import Rule
 from sandfly_web.rules.plan import build_plan
@@ -62,8 +64,9 @@ def request_scans(
     requested_by: User | None = None,
     priority: int = Scan.Priority.NORMAL,
     batch: uuid.UUID | None = None,
+    finding: Finding | None = None,
 ) -> Batch:
-    """Queue a scan of each host and ask for a dispatch. All share one plan.
+    """Queue a scan of each host and ask for a dispatch. All share one plan. `finding` is what it is done for.
 
     Inactive hosts are scanned too when they are asked for by hand. Raises ValidationError without hosts or rules.
     """
@@ -85,11 +88,36 @@ def request_scans(
             requested_by=requested_by,
             priority=priority,
             expires_at=expires_at,
+            finding=finding,
         )
         for host in unique
     ]
     nudge_dispatch()
     return Batch(batch_id, Scan.objects.bulk_create(scans, batch_size=INSERT_ROWS))
+
+
+def collect_forensics(finding: Finding, names: Sequence[str], actor: User | None) -> Scan:
+    """Run incident rules on the finding's host now, all that are enabled when none are named; what they bring is kept.
+
+    Raises ValidationError for a rule that is not there or of another type, or when there is none to run.
+    """
+    known = {rule.name: rule for rule in select_rules((Rule.Type.INCIDENT,), deep=True)}
+    if strange := [name for name in names if name not in known]:
+        raise ValidationError({"rules": f"{strange[0]!r} is no enabled incident rule"})
+    if not known:
+        raise ValidationError({"rules": "no incident rule is enabled"})
+    chosen = tuple(dict.fromkeys(names)) or tuple(known)
+    with transaction.atomic():
+        batch = request_scans(
+            [finding.host],
+            RuleChoice(names=chosen),
+            requested_by=actor,
+            priority=Scan.Priority.HIGH,
+            finding=finding,
+        )
+        said = f"{len(chosen)} rule{'s' if len(chosen) != 1 else ''}: {', '.join(sorted(chosen))}"
+        FindingEvent.objects.create(finding=finding, kind=FindingEvent.Kind.COLLECTED, actor=actor, comment=said)
+    return batch.scans[0]
 
 
 def ensure_plan(rules: Sequence[Rule]) -> Plan:

@@ -160,10 +160,14 @@ def test_one_identity_twice_in_a_visit_is_one_record(visit, recon):
     assert intervals() == [("aa", NOW, LATER, True)]
 
 
-def test_matches_of_incident_rules_are_records_too(make, visit):
-    visit(match(make.rule("incident")))
+def test_matches_of_incident_rules_are_no_inventory_but_stay_with_their_scan(make, visit):
+    rule = make.rule("incident", fields=["path", "cwd"])
 
-    assert Record.objects.count() == 1
+    scan = visit(match(rule, path="/tmp/x", cwd="/", pid=7), match(rule, path="/tmp/x", cwd="/", pid=8))
+
+    assert not Record.objects.exists()
+    kept = [(row.rule_name, row.subject, row.identity["path"], row.data) for row in scan.forensic_records.all()]
+    assert kept == [(rule.name, "process", "/tmp/x", {"path": "/tmp/x", "cwd": "/"})] * 2
 
 
 def test_a_record_is_of_its_subject(visit, recon):

@@ -137,7 +137,7 @@ class ScanRequestSerializer(serializers.Serializer[Any]):
         help_text="Exactly these rules, by name or id.",
     )
     deep = serializers.BooleanField(
-        required=False, help_text="Also the rules that compare all packages with the disk and sweep for what is hidden."
+        required=False, help_text="Also the rules that look at every file of every package, every process id."
     )
     priority = PriorityField(required=False, help_text="Default: normal.")
 

@@ -26,7 +26,7 @@ class Schedule(models.Model):
     rule_types = models.JSONField(default=list, help_text='Such as ["detection", "recon"].')
     rule_tags = models.JSONField(default=list, blank=True, help_text="Only rules with one of these tags; empty: all.")
     is_deep = models.BooleanField(
-        "deep rules too", default=False, help_text="Compare all packages with the disk, sweep for what is hidden: slow."
+        "deep rules too", default=False, help_text="Every file of every package, every possible process id: slower."
     )
     host_tags = models.ManyToManyField(
         Tag, blank=True, related_name="schedules", help_text="Only hosts with one of these tags; empty: all."

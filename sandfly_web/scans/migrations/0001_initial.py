@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
                 ('jitter_s', models.PositiveIntegerField(default=600, help_text='Spreads hosts, and makes visits hard to predict.', verbose_name='random delay up to (seconds)')),
                 ('rule_types', models.JSONField(default=list, help_text='Such as ["detection", "recon"].')),
                 ('rule_tags', models.JSONField(blank=True, default=list, help_text='Only rules with one of these tags; empty: all.')),
-                ('is_deep', models.BooleanField(default=False, help_text='Compare all packages with the disk, sweep for what is hidden: slow.', verbose_name='deep rules too')),
+                ('is_deep', models.BooleanField(default=False, help_text='Every file of every package, every possible process id: slower.', verbose_name='deep rules too')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('host_tags', models.ManyToManyField(blank=True, help_text='Only hosts with one of these tags; empty: all.', related_name='schedules', to='inventory.tag')),
             ],

@@ -74,7 +74,7 @@ def add_rule_arguments(parser: CommandParser) -> None:
     group.add_argument(
         "--rule", action="append", default=[], metavar="NAME|TAG|FILE.yml", help="only these; repeatable"
     )
-    group.add_argument("--deep", action="store_true", help="also compare packages with the disk, sweep for what hides")
+    group.add_argument("--deep", action="store_true", help="also every file of every package, every process id")
     group.add_argument("--priority", choices=sorted(PRIORITY_LIMITS), default="normal", help="how much CPU it may take")
 
 

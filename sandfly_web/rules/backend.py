@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from sigma.exceptions import SigmaError
 from sandfly_web.rules import simplify
 from sandfly_web.rules.faults import Faults, did_you_mean
 from sandfly_web.rules.fields import Field
-from sandfly_web.rules.mapping import LogSource, MappingError
+from sandfly_web.rules.mapping import Alias, LogSource, MappingError
 from sandfly_web.rules.placeholders import PLACEHOLDERS
 from scanners.contract import Expr
 
@@ -51,6 +52,10 @@ def compile_tree(
     return simplify.simplify(compiler.node(tree, 0))
 
 
+UNKNOWN: Expr = {"field": "", "op": "unknown", "values": ["not_kept"]}
+"""A condition on what no live host remembers."""
+
+
 class _Compiler:
     def __init__(self, source: LogSource, faults: Faults, placeholders: Mapping[str, tuple[str, ...]]) -> None:
         self.source = source
@@ -80,7 +85,12 @@ class _Compiler:
         try:
             if isinstance(node, ConditionValueExpression):
                 return self._any(node.value, self._keyword)
+            if not self.source.is_kept(name):
+                return UNKNOWN
             field, inverted = self.source.resolve(name)
+            alias = self.source.alias(name)
+            if alias is not None and (alias.pattern or alias.mentioned or alias.partly):
+                return self._any(node.value, lambda value: self._translate(field, alias, value))
             return self._any(node.value, lambda value: self._compare(field, value, inverted=inverted))
         except (CompileError, MappingError, SigmaError) as problem:
             self._fault(node, str(problem.args[0]), name)
@@ -114,8 +124,12 @@ class _Compiler:
     def _keyword(self, value: Any) -> Expr:
         if isinstance(value, st.SigmaNumber | st.SigmaBool):
             value = st.SigmaString(str(value).lower())
+        if isinstance(value, st.SigmaRegularExpression):
+            return self._keyword_regex(value)
         if not isinstance(value, st.SigmaString):
-            raise CompileError("a keyword is plain text with wildcards; name a field for anything else")
+            raise CompileError(
+                "a keyword is text with wildcards or a regular expression; name a field for anything else"
+            )
         parts = _parts(value)
         while parts and parts[0] == _MULTI:
             parts = parts[1:]
@@ -126,6 +140,26 @@ class _Compiler:
         if self.source.keyword_field:
             return _parts_leaf(self.source.keyword_field, [_MULTI, *parts, _MULTI], value)
         return _string_leaf("", "keyword", _pattern(parts), value)
+
+    def _keyword_regex(self, value: st.SigmaRegularExpression) -> Expr:
+        """A keyword `|re`: in the field that keywords look at, or in any text of the record."""
+        subject = self.source.subject
+        names = [self.source.keyword_field] if self.source.keyword_field else list(subject.fields)
+        return {"or": [_regex(subject.fields[name], value) for name in names if subject.fields[name].is_text]}
+
+    def _translate(self, field: Field, alias: Alias, value: Any) -> Expr:
+        """A condition on a field that a live host knows only in part, or only inside a text."""
+        if alias.pattern:
+            inner, flags = _embedded(value)
+            pattern = alias.pattern.replace("{}", inner)
+            return {"field": field.name, "op": "re", "values": [f"(?{flags}){pattern}" if flags else pattern]}
+        if isinstance(value, st.SigmaNull | st.SigmaExists):
+            return UNKNOWN
+        if alias.partly:
+            empty: Expr = {"field": field.name, "op": "null", "values": []}
+            return {"or": [self._compare(field, value, inverted=False), {"and": [empty, UNKNOWN]}]}
+        text = "".join(part for part in _parts(value) if isinstance(part, str)).strip(".")
+        return {"or": [_string_leaf(field.name, "contains", text, value), UNKNOWN]} if text else UNKNOWN
 
     def _compare(self, field: Field, value: Any, *, inverted: bool) -> Expr:
         if isinstance(value, st.SigmaFieldReference):
@@ -153,6 +187,19 @@ class _Compiler:
         source = getattr(node, "source", None)
         line = source.line if source is not None and source.line else 1
         self.faults.add(line, name or "keyword", message)
+
+
+def _embedded(value: Any) -> tuple[str, str]:
+    """RE2 for a value that stands inside a text, and its flags."""
+    if isinstance(value, st.SigmaRegularExpression):
+        return f"(?:{value.regexp.to_plain().removeprefix('^').removesuffix('$')})", ""
+    if isinstance(value, st.SigmaNumber):
+        return re.escape(str(value.number)), ""
+    if not isinstance(value, st.SigmaString):
+        raise CompileError("only text, numbers and regular expressions can be looked for inside a line")
+    wild = {_MULTI: ".*", st.SpecialChars.WILDCARD_SINGLE: "."}
+    parts = (re.escape(part) if isinstance(part, str) else wild[part] for part in _parts(value))
+    return "".join(parts), "" if isinstance(value, st.SigmaCasedString) else "i"
 
 
 def _null(field: Field, value: st.SigmaNull) -> Expr:
@@ -211,7 +258,7 @@ def _equal(field: Field, value: Any, *, inverted: bool, lenient: bool) -> Expr:
     if field.type == "bool":
         return {"field": field.name, "op": "eq", "values": [_boolean(field, value) != inverted]}
     if field.is_number:
-        return {"field": field.name, "op": "eq", "values": [_number(field, value)]}
+        return {"field": field.name, "op": "eq", "values": [_number(field, value, lenient=lenient)]}
     if isinstance(value, st.SigmaNumber | st.SigmaBool):
         if not lenient:
             # YAML reads 0755 as 493 and `on` as true: silent conversion would compare with something else.
@@ -229,11 +276,12 @@ def _boolean(field: Field, value: Any) -> bool:
     return word == "true"
 
 
-def _number(field: Field, value: Any) -> int | float:
+def _number(field: Field, value: Any, *, lenient: bool) -> int | float:
+    """SigmaHQ's rules look for `*200*` where a log has the number as text."""
     if isinstance(value, st.SigmaNumber):
         return value.number
     try:
-        return st.SigmaNumber(str(value)).number
+        return st.SigmaNumber(str(value).strip("*" if lenient else "")).number
     except (SigmaError, ValueError) as error:
         raise CompileError(
             f"{field.name} is {field.type} and {value} is no number; use a number, gt, gte, lt or lte"

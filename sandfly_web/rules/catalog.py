@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from sandfly_web.rules.compiled import CompiledRule, RuleError, RuleErrors
-from sandfly_web.rules.sigma import parse_rule
+from sandfly_web.rules.faults import Faults
+from sandfly_web.rules.filters import Filter, read_filter
+from sandfly_web.rules.sigma import Library, Source, parse_rules, read_source
 
 CATALOG_PATH = Path(__file__).resolve().parent / "catalog"
 MAX_FILE_BYTES = 1024 * 1024
+_NAME = re.compile(r"[a-z0-9_-]+")
 _SUFFIXES = frozenset({".yml", ".yaml"})
 
 
@@ -26,15 +30,52 @@ def load_catalog(paths: Iterable[Path | str] | None = None) -> list[CompiledRule
 
 def read_rules(paths: Iterable[Path | str] | None = None) -> tuple[list[CompiledRule], list[RuleError]]:
     """The rules that compile and the faults of those that do not. Raises OSError when a path cannot be read."""
+    sources: list[Source] = []
     rules: list[CompiledRule] = []
     errors: list[RuleError] = []
     for file in find_files(paths):
         try:
-            rules.append(parse_rule(_read(file), _location(file)))
+            sources.append(read_source(_read(file), _location(file)))
+        except RuleErrors as found:
+            errors.extend(found.errors)
+    library = build_library(sources, errors)
+    for source in sources:
+        try:
+            rules.extend(parse_rules(source, library))
         except RuleErrors as found:
             errors.extend(found.errors)
     errors.extend(_clashes(rules))
-    return sorted(rules, key=lambda rule: (rule.name, rule.path)), errors
+    return sorted(rules, key=lambda rule: (rule.name, rule.path)), list(dict.fromkeys(errors))
+
+
+def build_library(sources: Iterable[Source] = (), errors: list[RuleError] | None = None) -> Library:
+    """What the rules of these files may refer to: each other and the shipped catalogue; their filters narrow them all.
+
+    What is wrong with a filter goes to `errors`.
+    """
+    known: dict[str, Source] = {}
+    narrowing: list[Filter] = []
+    for source in sources:
+        faults = Faults(source.location)
+        for document in source.documents:
+            # A file with one filter alone narrows all others; beside a rule it is that file's own.
+            if "filter" in document.values and len(source.documents) == 1:
+                narrowing += [one for one in [read_filter(document, faults)] if one is not None]
+            known.setdefault(PurePath(source.location).stem, source)
+            for key in ("name", "id"):
+                known.setdefault(str(document.values.get(key)), source)
+        if errors is not None:
+            errors.extend(faults.errors)
+    return Library(tuple(narrowing), lambda reference: known.get(reference) or find_shipped(reference))
+
+
+def find_shipped(name: str) -> Source | None:
+    """The file of a shipped rule by its name."""
+    if not _NAME.fullmatch(name):
+        return None
+    for file in sorted(CATALOG_PATH.glob(f"*/{name}.yml")):
+        return read_source(_read(file), _location(file))
+    return None
 
 
 def find_files(paths: Iterable[Path | str] | None = None) -> list[Path]:

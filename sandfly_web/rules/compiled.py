@@ -54,12 +54,24 @@ class Expectation(StrEnum):
 
 @dataclass(frozen=True)
 class RuleTest:
-    """One record of `sandfly.tests` and what the rule must say of it; fields it does not name are absent."""
+    """One record of `sandfly.tests` and what the rule must say of it; fields it does not name are absent.
+
+    With a `visit` the rule looks at all of its records together.
+    """
 
     name: str
     record: Mapping[str, Any]
     expect: Expectation
     line: int
+    visit: RecordedVisit | None = None
+
+
+@dataclass(frozen=True)
+class RecordedVisit:
+    """Records of one visit as (subject, record), and the facts of the host, None where they do not matter."""
+
+    records: tuple[tuple[str, Mapping[str, Any]], ...]
+    host: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,8 @@ class RuleErrors(Exception):  # noqa: N818 - it is a list of them
 class CompiledRule:
     """A rule as the product uses it. `digest` is the SHA-256 of `source` (the file), `path` where it is.
 
-    `os` is an expression over the fields of subject host that must hold for the rule to be run there, or None.
+    `os` is an expression over the fields of subject host that must hold for the rule to be run there, or None. `notes`
+    say what of the rule a live host can answer only in part, or not at all.
     """
 
     id: str
@@ -115,6 +128,8 @@ class CompiledRule:
     source: str
     digest: str
     path: str
+    license: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def is_default_enabled(self) -> bool:

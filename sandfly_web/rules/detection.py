@@ -39,23 +39,27 @@ Tree = Any
 """pySigma's condition tree: ConditionAND, ConditionOR, ConditionNOT over its two kinds of leaves."""
 
 
-def parse_detection(document: Document, faults: Faults) -> Tree | None:
-    """The condition tree of `detection`, or None when there are faults (they are added)."""
-    detection = document.values.get("detection")
-    place: Place = ("detection",)
+def parse_detection(document: Document, faults: Faults, key: str = "detection") -> Tree | None:
+    """The condition tree of `detection` (or a Sigma filter's `filter`), None when there are faults (they are added)."""
+    detection = document.values.get(key)
+    place: Place = (key,)
     if not isinstance(detection, dict):
-        faults.add(document.line(place), "detection", "expected a mapping of selections and a condition")
+        faults.add(document.line(place), key, "expected a mapping of selections and a condition")
         return None
     builder = _Builder(document, faults)
     named = {
         name: builder.build(definition, (*place, name))
         for name, definition in detection.items()
-        if name not in {"condition", "timeframe"}
+        if name not in {"condition", "timeframe"} and not (key == "filter" and name == "rules")
     }
     if "timeframe" in detection:
-        faults.add(document.line((*place, "timeframe")), "detection.timeframe", "a visit sees one moment; remove it")
-    conditions = _conditions(document, detection, faults)
-    return _join(named, conditions, document, faults) if conditions else None
+        faults.add(
+            document.line((*place, "timeframe")),
+            f"{key}.timeframe",
+            "a rule looks at one record; write a `correlation` with a timespan to look at several",
+        )
+    conditions = _conditions(document, detection, faults, key)
+    return _join(named, conditions, document, faults, key) if conditions else None
 
 
 def parse_items(document: Document, place: Place, faults: Faults) -> Tree | None:
@@ -67,32 +71,32 @@ def parse_items(document: Document, place: Place, faults: Faults) -> Tree | None
     return built.postprocess(SigmaDetections({"it": built}, ["it"]))
 
 
-def _conditions(document: Document, detection: dict[str, Any], faults: Faults) -> list[str]:
-    place: Place = ("detection", "condition")
+def _conditions(document: Document, detection: dict[str, Any], faults: Faults, key: str) -> list[str]:
+    place: Place = (key, "condition")
     raw = detection.get("condition")
     entries: list[Any] = raw if isinstance(raw, list) else [raw]
     conditions = [entry for entry in entries if isinstance(entry, str) and entry.strip()]
     if not conditions or len(conditions) < len(entries):
-        faults.add(
-            document.line(place), "detection.condition", "expected a condition such as `selection and not filter`"
-        )
+        faults.add(document.line(place), f"{key}.condition", "expected a condition such as `selection and not filter`")
         return []
     return conditions
 
 
-def _join(named: dict[str, SigmaDetection], conditions: list[str], document: Document, faults: Faults) -> Tree | None:
-    line = document.line(("detection", "condition"))
+def _join(
+    named: dict[str, SigmaDetection], conditions: list[str], document: Document, faults: Faults, key: str
+) -> Tree | None:
+    line = document.line((key, "condition"))
     if not named:
-        faults.add(document.line(("detection",)), "detection", "name at least one selection beside the condition")
+        faults.add(document.line((key,)), key, "name at least one selection beside the condition")
         return None
     try:
         trees = [parsed.parsed for parsed in SigmaDetections(named, conditions).parsed_condition]
     except SigmaError as error:
-        faults.add(line, "detection.condition", f"{_plain(error)}; known selections are {', '.join(named)}")
+        faults.add(line, f"{key}.condition", f"{_plain(error)}; known selections are {', '.join(named)}")
         # The selections are still looked at, as if the condition had named each.
         return SigmaDetections(named, ["1 of them"]).parsed_condition[0].parsed if conditions != ["1 of them"] else None
     except RecursionError:
-        faults.add(line, "detection.condition", "nested too deeply; name parts of it as selections of their own")
+        faults.add(line, f"{key}.condition", "nested too deeply; name parts of it as selections of their own")
         return None
     return trees[0] if len(trees) == 1 else ConditionOR(trees)
 

@@ -22,7 +22,18 @@ class Faults:
     def raise_if_any(self) -> None:
         """Raises RuleErrors when anything was added."""
         if self._found:
-            raise RuleErrors([error for _, error in sorted(self._found, key=lambda pair: pair[0])])
+            raise RuleErrors(self.errors)
+
+    @property
+    def errors(self) -> list[RuleError]:
+        """In the order of the file."""
+        return [error for _, error in sorted(self._found, key=lambda pair: pair[0])]
+
+    def __str__(self) -> str:
+        return "; ".join(error.message for _, error in self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
     def __bool__(self) -> bool:
         return bool(self._found)

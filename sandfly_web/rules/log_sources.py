@@ -54,7 +54,13 @@ CATEGORIES: Mapping[str, Expr] = {
     "webserver": _is("log", "web"),
     "proxy": _is("log", "proxy"),
     "antivirus": _is("log", "antivirus"),
-}
+    # What resolvers on the host write when they are told to log queries, and netfilter's LOG target.
+    "dns": _is("program", "dnsmasq", "named", "unbound", "coredns", "systemd-resolved"),
+    "firewall": {"and": [
+        _any(_is("log", "kern"), _is("program", "kernel", "ulogd")),
+        {"field": "text", "op": "contains", "values": ["SRC=", "DST="], "all": True},
+    ]},
+}  # fmt: skip
 
 _SUDO = {"USER": "sudo.runas", "COMMAND": "sudo.command", "PWD": "sudo.cwd", "TTY": "sudo.tty"}
 _WEB = {
@@ -76,13 +82,34 @@ _WEB = {
 }
 _NO_HEADER = "access logs do not keep it; look at web.uri, web.referer or web.user_agent"
 
+# Fields that stand inside a text: theirs → our field and RE2 around the value.
+INSIDE_NOTE = "read from the line's text in the usual form of such logs"
+_FOUND = r": {} FOUND"  # clamd.log: /path: Name FOUND
+INSIDE: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "antivirus": {"Signature": ("text", _FOUND), "Filename": ("text", r"(?:^|> |]: ){}: \S+ FOUND")},
+    "proxy": {"c-uri-extension": ("web.path", r"\.{}$")},
+    # dnsmasq: query[A] name from …; named: query: name IN A; unbound: info: 127.0.0.1 name. A IN
+    "dns": {
+        "query": ("text", r"(?:query\[\w+\] |query: |info: \S+ |lookup request for ){}\.?(?: |$)"),
+        "record_type": ("text", r"(?:query\[{}\]| IN {}\b| {} IN\b)"),
+        "answer": ("text", r"(?:reply|cached) \S+ is {}"),
+    },
+    "firewall": {
+        "src_ip": ("text", r"\bSRC={}(?: |$)"),
+        "dst_ip": ("text", r"\bDST={}(?: |$)"),
+        "src_port": ("text", r"\bSPT={}(?: |$)"),
+        "dst_port": ("text", r"\bDPT={}(?: |$)"),
+    },
+}
+
 # Of auditd every field that a record has goes by its own name behind `audit.`.
 PREFIXES: Mapping[str, str] = {"auditd": "audit."}
 ALIASES: Mapping[str, Mapping[str, str]] = {
     "auditd": {"SYSCALL": "audit.syscall"}, "sudo": _SUDO,
     "webserver": _WEB, "proxy": _WEB, "nginx": _WEB, "apache": _WEB,
 }  # fmt: skip
-MISSING: Mapping[str, Mapping[str, str]] = {
+NOT_KEPT: Mapping[str, Mapping[str, str]] = {
     "webserver": dict.fromkeys(("cs-cookie", "cs-content-type"), _NO_HEADER),
-    "proxy": dict.fromkeys(("cs-cookie", "cs-content-type", "c-uri-extension", "dst_ip"), _NO_HEADER),
+    "proxy": dict.fromkeys(("cs-cookie", "cs-content-type", "dst_ip"), _NO_HEADER),
+    "firewall": dict.fromkeys(("action", "blocked"), "netfilter's lines do not say what became of the packet"),
 }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sandfly_web.rules.compiled import Expectation, Level, RuleStatus, RuleTest, RuleType
+from sandfly_web.rules.compiled import Expectation, Level, RecordedVisit, RuleStatus, RuleTest, RuleType
 from sandfly_web.rules.document import Document, Path
 from sandfly_web.rules.faults import Faults, did_you_mean
 from sandfly_web.rules.fields import LIST_TYPES, Field, Subject
@@ -20,8 +20,10 @@ SIGMA_KEYS = frozenset({
     "modified", "tags", "scope", "logsource", "detection", "fields", "falsepositives", "level", "correlation",
     "sandfly", "simulation", "regression_tests_path",
 })  # fmt: skip
-SANDFLY_KEYS = frozenset({"type", "scope", "explain", "fields", "os", "tests"})
-TEST_KEYS = frozenset({"name", "record", "expect"})
+SANDFLY_KEYS = frozenset({"type", "scope", "explain", "fields", "os", "tests", "alert_on", "time", "placeholders"})
+TEST_KEYS = frozenset({"name", "record", "records", "host", "expect"})
+# Names the subject of a record in a test's `records` where it is not the rule's.
+SUBJECT_KEY = "$subject"
 
 _NAME = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
 _TAG = re.compile(r"[a-z0-9_-]+\.[a-z0-9_.-]+")
@@ -48,6 +50,15 @@ class Metadata:
     falsepositives: tuple[str, ...]
     explain: str
     fields: tuple[str, ...]
+    license: str
+    alert_on: AlertOn
+
+
+class AlertOn(StrEnum):
+    """What a rule alerts on: a record that matches, or that none does."""
+
+    MATCH = "match"
+    ABSENCE = "absence"
 
 
 def parse_metadata(document: Document, file_stem: str, faults: Faults) -> Metadata:
@@ -73,11 +84,30 @@ def parse_metadata(document: Document, file_stem: str, faults: Faults) -> Metada
         falsepositives=read.texts(("falsepositives",)),
         explain=" ".join(read.text(("sandfly", "explain"), 2000).split()),
         fields=read.texts(("sandfly", "fields")),
+        license=read.text(("license",), 255),
+        alert_on=read.choice(("sandfly", "alert_on"), AlertOn, AlertOn.MATCH),
     )
 
 
-def parse_tests(document: Document, subject: Subject, faults: Faults) -> tuple[RuleTest, ...]:
-    """The records of `sandfly.tests`; their fields must be the subject's and of its types."""
+def parse_placeholders(document: Document, faults: Faults) -> dict[str, tuple[str, ...]]:
+    """The lists that a rule brings for `expand`, by name."""
+    read = _Reader(document, faults)
+    raw = read.get(("sandfly", "placeholders"))
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        read.fault(("sandfly", "placeholders"), "expected a mapping of names to lists, such as {admins: [alice, bob]}")
+        return {}
+    return {name: read.texts(("sandfly", "placeholders", name)) for name in raw}
+
+
+def parse_tests(
+    document: Document, subject: Subject, subjects: Mapping[str, Subject], faults: Faults, *, is_joint: bool = False
+) -> tuple[RuleTest, ...]:
+    """The records of `sandfly.tests`; their fields must be the subject's and of its types.
+
+    A rule that is joint looks at the records of a visit together, so all its tests are visits.
+    """
     read = _Reader(document, faults)
     raw = read.get(("sandfly", "tests"))
     if raw is None:
@@ -85,28 +115,65 @@ def parse_tests(document: Document, subject: Subject, faults: Faults) -> tuple[R
     if not isinstance(raw, list):
         read.fault(("sandfly", "tests"), "expected a list of {name, record, expect}")
         return ()
-    return tuple(test for place in range(len(raw)) if (test := _parse_test(read, place, subject)))
+    tests = (_parse_test(read, place, subject, subjects, is_joint=is_joint) for place in range(len(raw)))
+    return tuple(test for test in tests if test)
 
 
-def _parse_test(read: _Reader, place: int, subject: Subject) -> RuleTest | None:
+def _parse_test(
+    read: _Reader, place: int, subject: Subject, subjects: Mapping[str, Subject], *, is_joint: bool
+) -> RuleTest | None:
     path: Path = ("sandfly", "tests", place)
     read.known_keys(path, TEST_KEYS)
-    record = read.get((*path, "record"))
-    if not isinstance(record, dict):
-        read.fault((*path, "record"), "expected a mapping of fields to values")
+    test = read.get(path)
+    if not isinstance(test, dict):
         return None
-    for name, value in record.items():
+    title = read.text((*path, "name"), 200, required=True)
+    expect = read.needed_choice((*path, "expect"), Expectation)
+    visit, record = None, {}
+    if is_joint or "records" in test or "host" in test:
+        visit = _parse_visit(read, path, subject, subjects)
+    else:
+        record = _parse_record(read, (*path, "record"), subject)
+    return RuleTest(title, record, expect, read.document.line(path), visit) if expect else None
+
+
+def _parse_visit(read: _Reader, path: Path, subject: Subject, subjects: Mapping[str, Subject]) -> RecordedVisit:
+    test = read.get(path)
+    places: list[Path] = [(*path, "record")] if "record" in test else []
+    raw = test.get("records", [])
+    if not isinstance(raw, list):
+        read.fault((*path, "records"), "expected a list of records, each a mapping of fields to values")
+        raw = []
+    places += [(*path, "records", index) for index in range(len(raw))]
+    if "record" not in test and "records" not in test:
+        read.fault(path, "missing `records`: the list of what a visit sees, [] for nothing")
+    found = []
+    for place in places:
+        record = read.get(place)
+        name = record.get(SUBJECT_KEY, subject.name) if isinstance(record, dict) else subject.name
+        if name not in subjects:
+            read.fault((*place, SUBJECT_KEY), f'unknown subject "{name}"{did_you_mean(str(name), subjects)}')
+            continue
+        found.append((str(name), _parse_record(read, place, subjects[name])))
+    host = _parse_record(read, (*path, "host"), subjects["host"]) if "host" in test else None
+    return RecordedVisit(tuple(found), host)
+
+
+def _parse_record(read: _Reader, path: Path, subject: Subject) -> dict[str, Any]:
+    record = read.get(path)
+    if not isinstance(record, dict):
+        read.fault(path, "expected a mapping of fields to values")
+        return {}
+    kept = {name: value for name, value in record.items() if name != SUBJECT_KEY}
+    for name, value in kept.items():
         field = subject.fields.get(name)
         if field is None:
             read.fault(
-                (*path, "record", name),
-                f'subject {subject.name} has no field "{name}"{did_you_mean(name, subject.fields)}',
+                (*path, name), f'subject {subject.name} has no field "{name}"{did_you_mean(name, subject.fields)}'
             )
         elif value is not None and not _is_typed(value, field):
-            read.fault((*path, "record", name), f"{name} is {field.type}, not {value!r}")
-    title = read.text((*path, "name"), 200, required=True)
-    expect = read.needed_choice((*path, "expect"), Expectation)
-    return RuleTest(title, record, expect, read.document.line(path)) if expect else None
+            read.fault((*path, name), f"{name} is {field.type}, not {value!r}")
+    return kept
 
 
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
@@ -120,6 +187,9 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def _is_typed(value: Any, field: Field) -> bool:
+    if isinstance(value, dict):
+        # What could not be looked at, and why.
+        return value.get("$unknown") in {"needs_root", "limit", "error"} and len(value) == 1
     if field.type in LIST_TYPES:
         return isinstance(value, list) and all(_is_one(entry, field.type) for entry in value)
     return _is_one(value, field.type)

@@ -118,7 +118,7 @@ def save_local_rule(text: str) -> Rule:
     Raises ValidationError with every fault and its line, or when the id or name belongs to a shipped rule.
     """
     try:
-        rule = parse_rule(text, LOCAL_RULE_FILE)
+        rule = parse_rule(text, LOCAL_RULE_FILE, catalog.build_library())
     except RuleErrors as found:
         raise ValidationError({"source": [str(error) for error in found.errors]}) from None
     with transaction.atomic():

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from sandfly_web.rules.compiled import CompiledRule, Expectation, RuleTest
+from sandfly_web.rules.compiled import CompiledRule, Expectation, RecordedVisit, RuleTest
 from sandfly_web.rules.plan import build_plan
 from scanners.contract import Limits
 
@@ -60,29 +60,58 @@ class Verdict:
 def run_tests(rules: Sequence[CompiledRule], probe: Path) -> list[TestResult]:
     """Run every test of the rules. Raises MatcherError when the probe does not answer as agreed."""
     pairs = [(rule, test) for rule in rules for test in rule.tests]
-    verdicts = match_records(rules, [(rule.subject, test.record) for rule, test in pairs], probe)
-    return [
+    alone = [(rule, test) for rule, test in pairs if test.visit is None]
+    joint = [(rule, test, test.visit) for rule, test in pairs if test.visit is not None]
+    verdicts = _ask(
+        rules, [(rule.subject, test.record) for rule, test in alone], [visit for _, _, visit in joint], probe
+    )
+    asked = [*alone, *((rule, test) for rule, test, _ in joint)]
+    results = [
         TestResult(rule, test, rule.id in verdict.matched, verdict.unknown.get(rule.id, ""))
-        for (rule, test), verdict in zip(pairs, verdicts, strict=True)
+        for (rule, test), verdict in zip(asked, verdicts, strict=True)
     ]
+    order = {id(test): place for place, (_, test) in enumerate(pairs)}
+    return sorted(results, key=lambda result: order[id(result.test)])
 
 
 def match_records(
     rules: Sequence[CompiledRule], records: Sequence[tuple[str, Mapping[str, Any]]], probe: Path
 ) -> list[Verdict]:
     """What the rules say of each (subject, record). Raises MatcherError."""
-    if not records:
+    return _ask(rules, records, [], probe)
+
+
+def match_visits(rules: Sequence[CompiledRule], visits: Sequence[RecordedVisit], probe: Path) -> list[Verdict]:
+    """What the rules say of each visit, of which the records are looked at together. Raises MatcherError."""
+    return _ask(rules, [], visits, probe)
+
+
+def _ask(
+    rules: Sequence[CompiledRule],
+    records: Sequence[tuple[str, Mapping[str, Any]]],
+    visits: Sequence[RecordedVisit],
+    probe: Path,
+) -> list[Verdict]:
+    if not records and not visits:
         return []
     plan = build_plan(rules, Limits()).plan
     request = {
         "plan": plan,
-        "records": [{"subject": subject, "record": dict(record)} for subject, record in records],
+        "records": _listed(records),
+        "visits": [
+            {"host": None if visit.host is None else dict(visit.host), "records": _listed(visit.records)}
+            for visit in visits
+        ],
     }
     lines = _run(probe, msgspec.json.encode(request))
-    if len(lines) != len(records):
-        raise MatcherError(f"{len(records)} records were sent and {len(lines)} answers came back")
+    if len(lines) != len(records) + len(visits):
+        raise MatcherError(f"{len(records) + len(visits)} questions were sent and {len(lines)} answers came back")
     ids = [rule.id for rule in plan.rules]
     return [_verdict(line, ids) for line in lines]
+
+
+def _listed(records: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    return [{"subject": subject, "record": dict(record)} for subject, record in records]
 
 
 def _run(probe: Path, request: bytes) -> list[bytes]:

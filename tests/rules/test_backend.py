@@ -169,9 +169,13 @@ def test_what_cannot_be_compiled_says_what_to_do(build: Build, selection: dict[s
     assert words in str(caught.value)
 
 
-def test_a_keyword_cannot_be_a_regular_expression(build: Build) -> None:
-    with pytest.raises(RuleErrors, match="plain text with wildcards"):
-        build({"|re": "a.*"})
+def test_a_keyword_may_be_a_regular_expression_but_no_network(build: Build) -> None:
+    when = build({"|re": "a.*b"}).plan_rule.when
+
+    assert when is not None
+    assert {"field": "cmdline", "op": "re", "values": ["a.*b"]} in when["or"]
+    with pytest.raises(RuleErrors, match="a keyword is text with wildcards or a regular expression"):
+        build({"|cidr": "10.0.0.0/8"})
 
 
 def test_a_detection_must_not_match_every_record(build: Build) -> None:

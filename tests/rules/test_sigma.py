@@ -170,7 +170,9 @@ def test_subjects_that_are_not_collected_are_refused(build: Build, logsource: An
     [
         ("", "not a rule"),
         ("- a", "not a rule"),
-        ("a: b\n---\nc: d\n", "not valid YAML"),
+        ("a: b\n--- c\nc: d\n", "not valid YAML"),
+        ("---\n" * 3, "not a rule"),
+        ("a: b\n---\n" * 101, "more than 100 documents"),
         ("a: [b", "not valid YAML"),
         ("title: x\ntitle: y\n", "r.yml:2: \"title\" appears twice"),
         ("1: x\n", "keys must be text"),
@@ -185,12 +187,6 @@ def test_subjects_that_are_not_collected_are_refused(build: Build, logsource: An
 )  # fmt: skip
 def test_what_is_no_rule_is_refused_with_a_reason(text: str, words: str) -> None:
     assert words in errors_of(text)[0]
-
-
-def test_correlations_are_refused_by_name() -> None:
-    text = rule_text(None, logsource=None, correlation={"type": "event_count"})
-
-    assert any("correlation rules are not supported yet" in one for one in errors_of(text))
 
 
 def test_a_level_is_needed_for_all_that_alerts(build: Build) -> None:

@@ -114,6 +114,11 @@ func (p *Program) bindPart(made *part, r *rule, spec *plan.Part, rules *binder) 
 	}
 	bound.feeds, bound.host, made.rule = made, r.host, bound
 	subject := bound.group.subject
+	for _, name := range fields[len(spec.Fields):] {
+		if subject.Index(name) < 0 {
+			return fmt.Errorf("group_by: subject %s has no field %q", spec.Subject, name)
+		}
+	}
 	for _, name := range spec.GroupBy {
 		made.group = append(made.group, subject.Index(name))
 	}

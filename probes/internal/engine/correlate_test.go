@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,9 @@ import (
 	"testing"
 
 	"sandfly/probes/internal/collect"
+	"sandfly/probes/internal/limits"
+	"sandfly/probes/internal/plan"
+	"sandfly/probes/internal/report"
 )
 
 // logSubject is a subject whose records have a moment.
@@ -251,6 +255,47 @@ func TestConditionsJoinFactsOfTheHost(t *testing.T) {
 	answers := visits(t, rules, on(`{"os_id":"debian","hostname":"web1"}`), on(`{"os_id":"alpine","hostname":"web2"}`), on("null"))
 
 	want(t, answers, `[{[0 1] map[]} {[] map[]} {[] map[0:error 1:error]}]`)
+}
+
+func TestFactsOfTheHostGoHomeWithTheRulesThatNameThem(t *testing.T) {
+	p, err := plan.Decode([]byte(`{"schema":1,"rules":[` +
+		`{"id":"a","subject":"file","fields":["host.os_id"]},` +
+		`{"id":"b","subject":"file","fields":["host.hostname"],"absent":true,"when":{"field":"path","op":"eq","values":["/b"]}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, host := thingSubject(map[string]int{}), hostOf()
+	program, err := Build(p, []*collect.Subject{file, host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	collector := func(s *collect.Subject, record any) collect.Collector {
+		return collect.Collector{Name: s.Name, Subjects: []*collect.Subject{s},
+			Run: func(_ context.Context, _ *collect.Env, _ map[string]collect.Want, emit collect.Emit, _ *collect.Status) error {
+				return emit(s.Name, record)
+			}}
+	}
+	var out bytes.Buffer
+	e := &Engine{
+		Program: program, Guard: limits.NewGuard(limits.RealMeter(), 100), CPU: limits.CPUTime,
+		Env: &collect.Env{}, Report: report.NewWriter(&out, 1<<20, 64),
+		// The host comes last here, and is read first all the same.
+		Collectors: []collect.Collector{
+			collector(file, thing{path: "/a"}), collector(host, facts{"hostname": "web1", "os_id": "debian"}),
+		},
+	}
+
+	e.Run(context.Background())
+	if _, err := e.WriteOutcomes(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Report.Footer(report.Footer{}); err != nil {
+		t.Fatal(err)
+	}
+
+	lines := byType(t, out.Bytes())["match"]
+	want(t, lines[0]["record"], "map[host.os_id:debian path:/a size:0]")
+	want(t, lines[1]["record"], "map[host.hostname:web1]")
 }
 
 func TestWhatNoLiveHostRemembersIsSkippedAndNeverAnAlert(t *testing.T) {

@@ -94,6 +94,11 @@ func (g *group) describe(hits []*rule) *report.Match {
 	if g.record.Gone() {
 		return nil
 	}
+	for _, r := range hits {
+		if r.sends() {
+			g.addHost(m, r)
+		}
+	}
 	m.Candidates = g.hits()
 	return m
 }
@@ -104,6 +109,22 @@ func (g *group) hits() (found []report.Candidate) {
 		found = append(found, report.Candidate{Kind: hit.Kind, Field: g.subject.Fields[hit.Field].Name, Value: hit.Value})
 	}
 	return found
+}
+
+// addHost puts the facts of the host into the line that a rule sends, each once.
+func (g *group) addHost(m *report.Match, r *rule) {
+	for _, field := range r.hostFields {
+		name := match.HostPrefix + field
+		if slices.ContainsFunc(m.Record, func(f report.Fact) bool { return f.Name == name }) {
+			continue
+		}
+		switch value, reason := g.host.Value(field); {
+		case reason != "":
+			m.Unknown = append(m.Unknown, report.Gap{Name: name, Reason: reason})
+		case value != nil:
+			m.Record = append(m.Record, report.Fact{Name: name, Value: value})
+		}
+	}
 }
 
 // choose marks what a rule sends: its fields, and those its condition looked at. Costly ones that the condition did not

@@ -79,7 +79,7 @@ func (e *Engine) conclude() error {
 		case e.isElsewhere(r):
 			continue
 		case r.absent && r.tally.matched == 0 && e.sawAll(r):
-			lines = []*report.Match{r.group.nothing(r.place)}
+			lines = []*report.Match{r.group.nothing(r)}
 		case r.correlation != nil:
 			lines = e.correlated(r)
 		}
@@ -110,14 +110,15 @@ func (e *Engine) correlated(r *rule) []*report.Match {
 	return lines
 }
 
-// nothing is the match line for a thing that is not there: an identity without values.
-func (g *group) nothing(place int) *report.Match {
-	m := &report.Match{Subject: g.subject.Name, Rules: []int{place}}
+// nothing is the match line for a thing that is not there: an identity without values, and facts of the host.
+func (g *group) nothing(r *rule) *report.Match {
+	m := &report.Match{Subject: g.subject.Name, Rules: []int{r.place}}
 	for _, field := range g.sorted {
 		if name := g.subject.Fields[field].Name; slices.Contains(g.subject.Identity, name) {
 			m.Identity = append(m.Identity, report.Fact{Name: name})
 		}
 	}
+	g.addHost(m, r)
 	return m
 }
 

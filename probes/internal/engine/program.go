@@ -32,6 +32,7 @@ type group struct {
 	subject  *collect.Subject
 	rules    []*rule
 	compiler *match.Compiler // until all rules are bound
+	host     *match.Host     // nil where this probe has no subject host
 	record   *match.Record
 	path     int // place of the field `path`, -1 where the subject has none
 	sorted   []int
@@ -64,6 +65,7 @@ type rule struct {
 	absent      bool            // alerts when nothing matched
 	feeds       *part           // its matches are counted by a correlation and not sent
 	correlation *correlation
+	hostFields  []string // facts of the host that are sent with every match, named without a prefix
 }
 
 // sends says whether the rule's matches are lines of the report.
@@ -206,7 +208,8 @@ func (p *Program) group(s *collect.Subject) *group {
 		return g
 	}
 	g := &group{
-		subject: s, compiler: match.NewCompiler(s).On(p.host).With(p.sets), record: match.NewRecord(s), path: s.Index("path"), sorted: sortedFields(s),
+		subject: s, compiler: match.NewCompiler(s).On(p.host).With(p.sets), host: p.host, record: match.NewRecord(s),
+		path: s.Index("path"), sorted: sortedFields(s),
 		byKey: map[string]int{}, wanted: make([]bool, len(s.Fields)),
 		want: collect.Want{Fields: map[string]bool{}},
 	}
@@ -249,8 +252,11 @@ func (g *group) bind(place int, spec *plan.Rule, defaultMax int) (*rule, error) 
 
 func (g *group) bindFields(r *rule, names []string) error {
 	for i, name := range names {
-		if g.subject.Index(name) < 0 {
-			return fmt.Errorf("fields[%d]: subject %s has no field %q", i, g.subject.Name, name)
+		if g.subject.Index(name) >= 0 {
+			continue
+		}
+		if err := g.bindHostField(r, name); err != nil {
+			return fmt.Errorf("fields[%d]: %w", i, err)
 		}
 	}
 	for _, name := range slices.Concat(g.subject.Identity, g.subject.Evidence, names) {
@@ -264,6 +270,19 @@ func (g *group) bindFields(r *rule, names []string) error {
 			g.want.Fields[g.subject.Fields[field].Name] = true
 		}
 	}
+	return nil
+}
+
+// bindHostField has a fact of the host sent with the rule's matches.
+func (g *group) bindHostField(r *rule, name string) error {
+	rest, is := strings.CutPrefix(name, match.HostPrefix)
+	if !is || g.host == nil {
+		return fmt.Errorf("subject %s has no field %q", g.subject.Name, name)
+	}
+	if fault := g.host.Want(rest); fault != nil {
+		return fmt.Errorf("%s", fault.Problem)
+	}
+	r.hostFields = append(r.hostFields, rest)
 	return nil
 }
 

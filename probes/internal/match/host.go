@@ -7,8 +7,8 @@ import (
 	"sandfly/probes/internal/plan"
 )
 
-// hostPrefix stands before fields of subject host in conditions on other subjects.
-const hostPrefix = "host."
+// HostPrefix stands before fields of subject host in what rules on other subjects name.
+const HostPrefix = "host."
 
 // Host decides what rules on any subject ask of the host: once, when the host's record is there. Before that, and when
 // the host could not be looked at, the answer is unknown.
@@ -88,6 +88,18 @@ func (h *Host) leaf(n *plan.Node, field string) (node, *plan.Fault) {
 	return t, nil
 }
 
+// Want has a field collected that is to be sent.
+func (h *Host) Want(name string) *plan.Fault {
+	_, fault := h.field(name)
+	return fault
+}
+
+// Value gives a field of the host, or the reason why it could not be looked at.
+func (h *Host) Value(name string) (value any, reason string) {
+	s := h.read(h.compiler.subject.Index(name))
+	return s.raw, s.truth.Reason()
+}
+
 func (h *Host) field(name string) (int, *plan.Fault) {
 	place, fault := h.compiler.field(name)
 	if fault == nil {
@@ -108,7 +120,7 @@ func (c *Compiler) ofHost(name string) (string, bool) {
 	if c.host == nil || c.subject.Index(name) >= 0 {
 		return "", false
 	}
-	return strings.CutPrefix(name, hostPrefix)
+	return strings.CutPrefix(name, HostPrefix)
 }
 
 // notKept is a condition on what no live host remembers, such as who wrote a file.

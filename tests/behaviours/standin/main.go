@@ -45,6 +45,9 @@ func main() {
 	var parts []Part
 	check(json.NewDecoder(os.Stdin).Decode(&parts))
 	for _, part := range parts {
+		check(lay(part))
+	}
+	for _, part := range parts {
 		check(start(part, nil))
 	}
 	for _, part := range parts {
@@ -63,7 +66,7 @@ func check(err error) {
 
 func wait(path string) error {
 	for range 1000 {
-		if _, err := os.Stat(path); err == nil {
+		if info, err := os.Stat(path); err == nil && info.Size() > 0 {
 			return nil
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -75,9 +78,6 @@ func wait(path string) error {
 func start(part Part, files []*os.File) error {
 	env := append([]string{"PATH=/usr/bin:/bin"}, part.Env...)
 	if part.Copied {
-		if err := copySelf(part.Exe); err != nil {
-			return err
-		}
 		text, err := json.Marshal(part)
 		if err != nil {
 			return err
@@ -98,6 +98,21 @@ func start(part Part, files []*os.File) error {
 	_, err := os.StartProcess(part.Exe, part.Argv, &os.ProcAttr{Dir: part.Cwd, Env: env, Files: files, Sys: attributes})
 	if err != nil {
 		return fmt.Errorf("%s: %w", part.Exe, err)
+	}
+	return nil
+}
+
+// lay puts a copy of this program at the place of each part that is one.
+func lay(part Part) error {
+	if part.Copied {
+		if err := copySelf(part.Exe); err != nil {
+			return err
+		}
+	}
+	for _, child := range part.Children {
+		if err := lay(child); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -127,6 +142,9 @@ func copySelf(path string) error {
 var held []any // keeps what is open from being closed by the garbage collector
 
 func play(part Part) {
+	// Opened first: a step may change the root directory.
+	ready, err := os.OpenFile(part.Ready, os.O_WRONLY|os.O_CREATE, 0o600)
+	check(err)
 	for index, step := range part.Do {
 		verb, what, _ := strings.Cut(step, " ")
 		if verb == "memfd" {
@@ -141,9 +159,9 @@ func play(part Part) {
 			check(wait(child.Ready))
 		}
 	}
-	if part.Ready != "" {
-		check(os.WriteFile(part.Ready, nil, 0o600))
-	}
+	_, err = ready.WriteString("ready")
+	check(err)
+	check(ready.Close())
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	<-stop

@@ -52,7 +52,7 @@ HOST = CleanHost(
         f"{POD}/volumes/kubernetes.io~projected/kube-api-access/token": "eyJhbGciOi",
         f"{POD}/volumes/kubernetes.io~configmap/scripts/start.sh": "#!/bin/sh\ncurl -s http://config.example.org/x | sh\n",
         f"{POD}/etc-hosts": "127.0.0.1 localhost\n",
-        f"/var/log/pods/kube-system_kube-proxy_5e1d/kube-proxy/0.log": "2026-11-24T00:00:00Z stderr F I1124 starting\n",
+        "/var/log/pods/kube-system_kube-proxy_5e1d/kube-proxy/0.log": "2026-11-24T00:00:00Z stderr F I1124 starting\n",
         "/home/ops/.kube/config": "apiVersion: v1\n",
         "/home/ops/.bash_history": "kubectl get pods -A\nkubectl exec -it x -- sh\nsudo crictl ps\nkubectl get secret x -o jsonpath={.data.p} | base64 -d\nsudo nsenter -t 4242 -n ip a\ncurl -sfL https://get.k3s.example.org | sh -\nkubeadm token create --print-join-command\n",
         "/root/.kube/config": "apiVersion: v1\n",

@@ -55,7 +55,7 @@ def auth(host: str, user: str) -> str:
         "useradd[7005]: new user: name=metrics, UID=998, GID=998, home=/var/lib/metrics, shell=/usr/sbin/nologin, from=none",
         "sshd[7006]: error: kex_exchange_identification: Connection closed by remote host",
         "sshd[7007]: Unable to negotiate with 203.0.113.9 port 60000: no matching host key type found. Their offer: ssh-rsa [preauth]",
-        f"polkitd(authority=local)[500]: Registered Authentication Agent for unix-process:99:1 (system bus name :1.7)",
+        "polkitd(authority=local)[500]: Registered Authentication Agent for unix-process:99:1 (system bus name :1.7)",
     ]
     return syslog(host, lines)
 

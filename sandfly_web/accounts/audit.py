@@ -50,6 +50,7 @@ AUDITED: dict[str, dict[str, Any]] = {
     "rules.Rule": {"exclude_fields": ["source", "plan_rule", "updated_at"]},
     "scans.Schedule": {"m2m_fields": {"host_tags"}},
     "findings.AllowlistEntry": {"m2m_fields": {"hosts", "tags"}},
+    "findings.SavedHunt": {},
     "findings.Finding": {"include_fields": ["status", "assignee", "close_reason"]},
 }
 

@@ -43,6 +43,7 @@ READABLE = (
     "findings.record",
     "findings.allowlistentry",
     "findings.forensicrecord",
+    "findings.savedhunt",
 )
 MANAGED = ("inventory.host", "inventory.tag", "inventory.credential", "inventory.jumphost", "scans.schedule")
 
@@ -55,7 +56,13 @@ def rights(verbs: str, *labels: str) -> frozenset[str]:
 
 # Everyone manages tokens of their own; the views show no others.
 VIEWER = rights("view", *READABLE) | rights("view add delete", "accounts.apitoken")
-ANALYST = VIEWER | rights("change", "findings.finding") | rights("add change", "findings.allowlistentry")
+ANALYST = (
+    VIEWER
+    | rights("change", "findings.finding")
+    | rights("add change", "findings.allowlistentry")
+    | rights("add change delete", "findings.savedhunt")
+)
+
 RESPONDER = ANALYST | rights("add change", "scans.scan")
 OPERATOR = (
     RESPONDER

@@ -9,6 +9,7 @@ from sandfly_web.api import schema  # noqa: F401 - registers the description of 
 from sandfly_web.api.views import MeView
 from sandfly_web.findings.allowlist.api import AllowlistViewSet
 from sandfly_web.findings.api import FindingViewSet, ForensicRecordViewSet, RecordViewSet
+from sandfly_web.findings.hunting.api import HuntView
 from sandfly_web.inventory.api import CredentialViewSet, HostViewSet, JumpHostViewSet, TagViewSet, ZoneViewSet
 from sandfly_web.rules.api import RuleViewSet
 from sandfly_web.scans.api import ScanViewSet, ScheduleViewSet
@@ -34,6 +35,7 @@ for name, viewset in {
     router.register(name, viewset, basename=name)
 
 urlpatterns = [
+    path("hunt", HuntView.as_view(), name="hunt"),
     path("me", MeView.as_view(), name="me"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),

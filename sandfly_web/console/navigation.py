@@ -24,6 +24,7 @@ class Page(NamedTuple):
 GROUPS: dict[str, list[Page]] = {
     "Triage": [
         Page("Findings", "crisis_alert", "findings_finding", "findings.view_finding"),
+        Page("Hunt", "travel_explore", "findings_savedhunt", "findings.view_savedhunt"),
         Page("Allow-list", "verified", "findings_allowlistentry", "findings.view_allowlistentry"),
     ],
     "Scanning": [

@@ -24,6 +24,7 @@ from sandfly_web.findings import services
 from sandfly_web.findings.allowlist import admin as allowlist_admin  # noqa: F401 - registers its pages
 from sandfly_web.findings.allowlist.drafts import Draft
 from sandfly_web.findings.groups import UNSHOWN
+from sandfly_web.findings.hunting import admin as hunting_admin  # noqa: F401 - registers its page
 from sandfly_web.findings.models import Finding, FindingEvidence, ForensicRecord, Record
 from sandfly_web.findings.thing import thing as thing_of
 from sandfly_web.rules.models import Severity

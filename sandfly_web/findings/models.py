@@ -256,3 +256,22 @@ class ForensicRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject} {self.pk}"
+
+
+class SavedHunt(models.Model):
+    """A hunt that somebody keeps, for everybody. Written by `hunting.services`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=127, unique=True)
+    subject = models.CharField(max_length=32)
+    detection = models.TextField(help_text="Sigma's `detection`.")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -78,12 +78,15 @@ def _any(truths: Iterable[Truth]) -> Truth:
 
 
 def _leaf(leaf: Expr, record: _Record) -> Truth:
-    name, op, values = leaf["field"], leaf["op"], leaf["values"]
-    if op == "keyword":
+    if leaf["op"] == "keyword":
         return _keyword(leaf, record)
-    elements = record.elements(name)
-    if elements is None:
-        return None
+    elements = record.elements(leaf["field"])
+    # Lists of indicators (in_set) are on their way to the hosts, not here.
+    return None if elements is None or leaf["op"] == "in_set" else _decide(leaf, elements, record)
+
+
+def _decide(leaf: Expr, elements: list[Any], record: _Record) -> Truth:
+    op, values = leaf["op"], leaf["values"]
     if op in {"exists", "null"}:
         return bool(elements) == (op == "exists" and bool(values[0]))
     if not elements:

@@ -172,6 +172,7 @@ DARK: Expr = {"field": "path", "op": "eq", "values": ["/tmp/x"]}
         ({"field": "pid", "op": "fieldref", "values": ["path"]}, None),
         ({"field": "", "op": "keyword", "values": ["x"]}, None),
         ({"field": "", "op": "keyword", "values": ["sh"]}, True),
+        ({"field": "cmdline", "op": "in_set", "values": ["domain"]}, None),
     ],
 )
 def test_what_could_not_be_looked_at_decides_nothing(expr, truth):
@@ -191,5 +192,5 @@ def test_every_operator_of_the_catalogue_is_covered_here(catalog):
     used = {entry["op"] for rule in catalog for entry in walk_leaves(rule.plan_rule.when)}
 
     assert used <= {"eq", "contains", "startswith", "endswith", "glob", "re", "cidr", "gt", "gte", "lt", "lte"} | {
-        "keyword", "exists", "null", "fieldref"
+        "keyword", "exists", "null", "fieldref", "in_set"
     }  # fmt: skip

@@ -11,8 +11,10 @@ import (
 	"sandfly/probes/internal/collect/kernel"
 	"sandfly/probes/internal/collect/libraries"
 	"sandfly/probes/internal/collect/logs"
+	"sandfly/probes/internal/collect/network"
 	"sandfly/probes/internal/collect/packages"
 	"sandfly/probes/internal/collect/persistence"
+	"sandfly/probes/internal/collect/settings"
 	"sandfly/probes/internal/collect/system"
 )
 
@@ -21,7 +23,7 @@ import (
 func collectors() []collect.Collector {
 	return slices.Concat(
 		system.Collectors(), kernel.Collectors(), hidden.Collectors(), libraries.Collectors(),
-		containers.Collectors(), persistence.Collectors(), logs.Collectors(), packages.Collectors(),
+		containers.Collectors(), persistence.Collectors(), settings.Collectors(), network.Collectors(), logs.Collectors(), packages.Collectors(),
 		files.Collectors(),
 	)
 }

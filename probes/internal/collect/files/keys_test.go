@@ -101,7 +101,7 @@ func TestConfigurationLinesAreSplitIntoWords(t *testing.T) {
 		`Include "unclosed`: "include|unclosed",
 	}
 	for line, want := range cases {
-		if got := strings.Join(configWords(line), "|"); got != want {
+		if got := strings.Join(ConfigWords(line), "|"); got != want {
 			t.Errorf("%q: %q", line, got)
 		}
 	}
@@ -218,6 +218,6 @@ func FuzzKeyLine(f *testing.F) {
 		if !ok && k.Valid || k.Valid && (k.Bits <= 0 || !strings.HasPrefix(k.Fingerprint, "SHA256:") || !isKeyType(k.Type)) {
 			t.Errorf("%+v", k)
 		}
-		configWords(line)
+		ConfigWords(line)
 	})
 }

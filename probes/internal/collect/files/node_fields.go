@@ -74,6 +74,21 @@ func statField(name, typ, unit, doc string, value func(*content.Stat) any) nodeF
 		}}
 }
 
+// ageField is the time between a moment of the path and the visit, by the host's own clock; negative for moments to come.
+func ageField(name, doc string, moment func(*content.Stat) any) nodeField {
+	return nodeField{Name: name, Type: "int", Unit: "seconds", Cost: collect.Cheap, Doc: doc, Source: "statx(2), stat(2)",
+		Get: func(n *node) (any, error) {
+			st, err := n.stat()
+			if err != nil {
+				return nil, err
+			}
+			if at, ok := moment(st).(int64); ok {
+				return n.v.env.Now.Unix() - at, nil
+			}
+			return nil, nil
+		}}
+}
+
 func bitField(name, doc string, bits uint32) nodeField {
 	return statField(name, "bool", "", doc, func(st *content.Stat) any { return st.Mode&bits != 0 })
 }
@@ -98,6 +113,15 @@ func statFields() []nodeField {
 		statField("atime", "int", epoch, "last reading, as far as the mount keeps it", func(st *content.Stat) any { return st.Atime }),
 		statField("ctime", "int", epoch, "last change of content, owner, bits or name", func(st *content.Stat) any { return st.Ctime }),
 		statField("btime", "int", epoch, "creation, where kernel (4.11) and file system tell it", func(st *content.Stat) any {
+			if st.HasBtime {
+				return st.Btime
+			}
+			return nil
+		}),
+		ageField("mtime_age_s", "time since the last change of the content", func(st *content.Stat) any { return st.Mtime }),
+		ageField("atime_age_s", "time since the last reading", func(st *content.Stat) any { return st.Atime }),
+		ageField("ctime_age_s", "time since the last change of content, owner, bits or name", func(st *content.Stat) any { return st.Ctime }),
+		ageField("btime_age_s", "time since the creation", func(st *content.Stat) any {
 			if st.HasBtime {
 				return st.Btime
 			}

@@ -25,9 +25,9 @@ const (
 // defaultKeyFiles are what sshd reads when nothing is configured.
 var defaultKeyFiles = []string{".ssh/authorized_keys", ".ssh/authorized_keys2"}
 
-// configWords splits a line of sshd_config(5) into its words: the key in lower case, then arguments, which may be
+// ConfigWords splits a line of sshd_config(5) into its words: the key in lower case, then arguments, which may be
 // quoted. "Key=value" and "Key = value" are the same as "Key value". A comment or empty line has no words.
-func configWords(line string) []string {
+func ConfigWords(line string) []string {
 	line = strings.TrimSpace(line)
 	if line == "" || line[0] == '#' {
 		return nil
@@ -95,7 +95,7 @@ func (k *keyFiles) read(name string, depth int, inMatch bool) {
 		return
 	}
 	for line := range seq.Split(string(data), "\n") {
-		words := configWords(line)
+		words := ConfigWords(line)
 		if len(words) < 2 {
 			continue
 		}

@@ -115,6 +115,14 @@ func originFields[R any](get func(R) *origin) []collect.Field[R] {
 		of("file_gid", "int", "", "group of the file, links followed", func(st *content.Stat) any { return st.GID }),
 		of("file_mtime", "int", "epoch seconds", "last change of the file's content",
 			func(st *content.Stat) any { return st.Mtime }),
+		{Name: "file_ctime_age_s", Type: "int", Unit: "seconds", Cost: collect.Cheap, Doc: "time since the last change of the file's content, owner, bits or name",
+			Source: "stat(2) of path", Get: func(r R) (any, error) {
+				st, err := get(r).stat()
+				if err != nil || !st.IsRegular() {
+					return nil, err
+				}
+				return get(r).v.env.Now.Unix() - st.Ctime, nil
+			}},
 	}
 }
 

@@ -379,3 +379,26 @@ func TestAFileThatVanishesIsGone(t *testing.T) {
 		}
 	}
 }
+
+func TestAgesOfMomentsAreCountedFromTheVisit(t *testing.T) {
+	root := tree(t, map[string]string{"/srv/new": "x", "/srv/ahead": "x"})
+	for name, at := range map[string]int64{"srv/new": 1_800_000_000 - 90, "srv/ahead": 1_800_000_000 + 60, "srv": 1_800_000_000 - 5} {
+		if err := os.Chtimes(filepath.Join(root, name), time.Unix(at-1, 0), time.Unix(at, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scope := collect.Scope{Paths: []string{"/srv"}, MaxDepth: -1}
+
+	files, _ := run(t, walkCollector(), root, "file", scope)
+	directories, _ := run(t, walkCollector(), root, "directory", scope)
+
+	for name, want := range map[string]string{"/srv/new": "90 91", "/srv/ahead": "-60 -59"} {
+		r := find(t, files, "path", name)
+		if got := fmt.Sprint(r.values["mtime_age_s"], " ", r.values["atime_age_s"]); got != want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if age := find(t, directories, "path", "/srv").values["mtime_age_s"]; age != int64(5) {
+		t.Errorf("%v", age)
+	}
+}

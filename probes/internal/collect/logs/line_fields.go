@@ -31,6 +31,7 @@ func headFields() []lineField {
 			func(l *line) any { return l.offset }),
 		free("time", "int", "epoch seconds", "when; a line without a time has that of the line before", source,
 			func(l *line) any { return number(l.time) }),
+		free("age_s", "int", "seconds", "time since then", source, func(l *line) any { return age(l.v, l.time) }),
 		free("hostname", "string", "", "host that the line names", source, func(l *line) any { return text(l.head.Host) }),
 		free("program", "string", "", "who wrote it, without directory and pid", source, func(l *line) any { return text(l.head.Program) }),
 		free("pid", "int", "", "process that wrote it", source, func(l *line) any { return number(l.head.PID) }),

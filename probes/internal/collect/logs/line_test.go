@@ -31,7 +31,7 @@ func TestALineHasItsKindTimeProgramAndText(t *testing.T) {
 		t.Fatalf("%v %v", records, status.Parts)
 	}
 	expect(t, records[0], map[string]any{
-		"log": "auth", "path": "/var/log/auth.log", "offset": int64(1), "time": now.Unix() - 60, "hostname": "web", "program": "sshd",
+		"log": "auth", "path": "/var/log/auth.log", "offset": int64(1), "time": now.Unix() - 60, "age_s": int64(60), "hostname": "web", "program": "sshd",
 		"pid": int64(7), "message": "Accepted password for root from 203.0.113.9 port 4711 ssh2", "text": raw, "is_truncated": false,
 		"username": "root", "remote_address": "203.0.113.9", "is_remote_private": false, "unit": nil, "priority": nil,
 		"pattern": "Accepted password for root from #.#.#.# port # #", "ssh.event": "accepted", "ssh.method": "password",

@@ -165,6 +165,7 @@ func loginFields() []loginField {
 		free("type_name", "string", "", "normal, login, init, boot-time, run-lvl, new-time, old-time, accounting", source,
 			func(l *login) any { return text(utmp.TypeName(l.typ)) }),
 		free("time", "int", "epoch seconds", "when", source, func(l *login) any { return number(l.time) }),
+		free("age_s", "int", "seconds", "time since then", source, func(l *login) any { return age(l.v, l.time) }),
 		free("host", "string", "", "where from, a name or an address; the kernel's release for starts", source,
 			func(l *login) any { return text(l.host) }),
 		free("address", "string", "", "address it came from; none for local ones and where only a name is kept", source,

@@ -28,7 +28,7 @@ func TestALoginHasItsUserPlaceAndEnd(t *testing.T) {
 	}
 	expect(t, records[0], map[string]any{
 		"source": "wtmp", "path": "/var/log/wtmp", "username": "ann", "tty": "pts/0", "pid": int64(900), "type": int64(7),
-		"type_name": "normal", "time": int64(1_799_999_000), "host": "gate.example", "address": "203.0.113.9",
+		"type_name": "normal", "time": int64(1_799_999_000), "age_s": int64(1000), "host": "gate.example", "address": "203.0.113.9",
 		"is_remote_private": false, "logout_time": int64(1_799_999_600), "duration_s": int64(600), "is_active": false,
 		"is_failed": false, "uid": int64(1000), "shell": "/bin/sh", "is_local_user": true, "service": nil,
 	})

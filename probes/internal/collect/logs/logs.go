@@ -32,6 +32,14 @@ type visit struct {
 	users    func() map[string]*accounts.User
 }
 
+// age is the time since a moment by the host's own clock; none for none.
+func age(v *visit, moment int64) any {
+	if moment == 0 {
+		return nil
+	}
+	return v.env.Now.Unix() - moment
+}
+
 func newVisit(env *collect.Env) *visit {
 	v := &visit{env: env, accounts: sync.OnceValue(func() *accounts.Accounts { return accounts.Load(env) })}
 	v.users = sync.OnceValue(func() map[string]*accounts.User {

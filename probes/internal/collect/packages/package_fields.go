@@ -59,6 +59,15 @@ func packageFields() []packageField {
 				at, err := p.InstalledAt()
 				return number(at), err
 			}},
+		{Name: "install_age_s", Type: "int", Unit: "seconds", Cost: collect.Cheap,
+			Doc: "time since then", Source: "rpm INSTALLTIME, stat(2) of dpkg's .list",
+			Get: func(p *pkg) (any, error) {
+				at, err := p.InstalledAt()
+				if err != nil || number(at) == nil {
+					return nil, err
+				}
+				return p.now - at, nil
+			}},
 		{Name: "scripts", Type: "strings", Cost: collect.Cheap,
 			Doc:    "names of the scripts that run when it comes, changes or goes; none for apk",
 			Source: "/var/lib/dpkg/info, rpm headers", Get: func(p *pkg) (any, error) {

@@ -44,7 +44,10 @@ func newVisit(env *collect.Env) *visit {
 }
 
 // pkg is the record of the subject package.
-type pkg struct{ *store.Package }
+type pkg struct {
+	*store.Package
+	now int64
+}
 
 // collection is one run over the databases.
 type collection struct {
@@ -69,7 +72,7 @@ func run(ctx context.Context, env *collect.Env, want map[string]collect.Want, em
 			return err
 		}
 		if wantsPackages && p.Status != "not-installed" {
-			if err := emit("package", &pkg{p}); err != nil {
+			if err := emit("package", &pkg{p, c.env.Now.Unix()}); err != nil {
 				return err
 			}
 		}

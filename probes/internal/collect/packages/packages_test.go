@@ -129,6 +129,10 @@ func TestPackageFacts(t *testing.T) {
 	if at, _ := got["base"].values["install_time"].(int64); time.Since(time.Unix(at, 0)).Abs() > time.Hour {
 		t.Errorf("installed at %d", at)
 	}
+	at, _ := got["base"].values["install_time"].(int64)
+	if age, _ := got["base"].values["install_age_s"].(int64); at+age != 1_800_000_000 {
+		t.Errorf("installed at %d, %d s ago", at, age)
+	}
 }
 
 const verdicts = "exists is_missing type_differs digest_matches mode_matches suid_added is_config is_documentation changed_after_install"

@@ -68,6 +68,14 @@ func originFields[R any](get func(R) *origin) []collect.Field[R] {
 		of("file_size", "int", "bytes", "length of the file", func(st *content.Stat) any { return st.Size }),
 		of("file_mtime", "int", "epoch seconds", "last change of the file's content", func(st *content.Stat) any { return st.Mtime }),
 		of("file_ctime", "int", "epoch seconds", "last change of content, owner, bits or name", func(st *content.Stat) any { return st.Ctime }),
+		{Name: "file_ctime_age_s", Type: "int", Unit: "seconds", Cost: collect.Cheap, Doc: "time since the last change of content, owner, bits or name",
+			Source: "stat(2) of path", Get: func(r R) (any, error) {
+				st, err := get(r).stat()
+				if err != nil {
+					return nil, err
+				}
+				return get(r).env.Now.Unix() - st.Ctime, nil
+			}},
 		{Name: "file_is_symlink", Type: "bool", Cost: collect.Cheap, Doc: "the path is a symbolic link", Source: "lstat(2)",
 			Get: func(r R) (any, error) { return get(r).isLink() }},
 	}

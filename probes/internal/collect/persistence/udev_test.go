@@ -39,6 +39,10 @@ func TestProgramsOfUdevRulesAreRecorded(t *testing.T) {
 
 	equal(t, strings.Join(column(records, "command"), ";"), "/tmp/x -a;ata_id $d;$env{X} y")
 	equal(t, find(t, records, "key", "RUN").show("path", "line_number", "operator", "matches", "program", "program_exists"), "/etc/udev/rules.d/99-x.rules|2|+=|[ACTION==add PROGRAM==ata_id $d]|/tmp/x|false")
+	run := find(t, records, "key", "RUN").values
+	if changed, age := run["file_ctime"].(int64), run["file_ctime_age_s"].(int64); changed+age != 1_800_000_000 {
+		t.Errorf("changed at %d, %d s ago", changed, age)
+	}
 	equal(t, find(t, records, "key", "PROGRAM").show("program", "program_exists", "program_mode"), "/usr/lib/udev/ata_id|true|0644")
 	equal(t, find(t, records, "key", "IMPORT{program}").show("program", "program_exists"), "<nil>|<nil>")
 }

@@ -38,6 +38,9 @@ __all__ = [
 
 # An inventory must be whole: a cut list of processes would read as processes that ended.
 RECON_MATCHES = 50_000
+# What one question of forensics may bring home: at 500 bytes a record, 5 MB of the report's 32.
+INCIDENT_MATCHES = 10_000
+MAX_MATCHES = {RuleType.RECON: RECON_MATCHES, RuleType.INCIDENT: INCIDENT_MATCHES}
 
 # Bulky or secret: such fields go home only when a rule asks for them by name.
 _KEPT_HOME = frozenset({"content", "environ", "script_content"})
@@ -220,7 +223,7 @@ class _File:
             when=when,
             scope=bounds,
             fields=list(wanted),
-            max_matches=RECON_MATCHES if meta.type == RuleType.RECON else None,
+            max_matches=MAX_MATCHES.get(meta.type),
             host=_os(document, self.faults),
             absent=absent,
         )

@@ -48,6 +48,12 @@ from sandfly_web.rules.fields import registry
         ("user", {"username": "toor"}, "toor"),
         ("file", {"path": "/tmp/\u202egpj.sh"}, r"/tmp/\u202egpj.sh"),
         ("user", {"uid": 0}, "0"),
+        ("setting", {"kind": "sshd", "section": None, "name": "permitrootlogin", "item": None}, "sshd permitrootlogin"),
+        (
+            "network",
+            {"kind": "route", "name": "0.0.0.0/0", "address": None, "gateway": "192.0.2.1", "device": "eth0"},
+            "route 0.0.0.0/0 192.0.2.1 eth0",
+        ),
         ("something_new", {"name": "a", "place": None, "number": 3}, "a · 3"),
         ("process", {}, ""),
     ],

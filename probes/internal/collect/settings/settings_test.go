@@ -78,6 +78,7 @@ func TestTheFirstValueOfASettingOfSshdHoldsAlsoThroughIncludes(t *testing.T) {
 		"sshd maxauthtries":                                        "3 from /etc/ssh/sshd_config:12",
 		"sshd x11forwarding":                                       "no built in",
 		"sshd banner":                                              "none built in",
+		"sshd access_is_limited":                                   "no built in",
 		"sshd ciphers":                                             "- built in",
 	})
 	found["sshd port"].Expect(map[string]any{"value": "2200 2201", "values": []string{"2200", "2201"}, "is_set": true, "number": nil})
@@ -93,6 +94,12 @@ func TestWithoutAnSshServerThereAreNoSettingsOfOne(t *testing.T) {
 		}
 	}
 	expect(t, read(t, map[string]string{"/usr/sbin/sshd": ""}), map[string]string{"sshd usepam": "no built in"})
+}
+
+func TestSshdLimitsAccessWhenItNamesUsersOrGroups(t *testing.T) {
+	for text, want := range map[string]string{"AllowGroups ops\n": "yes", "DenyUsers x\n": "yes", "UsePAM yes\n": "no", "Match User x\nAllowUsers x\n": "no"} {
+		expect(t, read(t, map[string]string{"/etc/ssh/sshd_config": text}), map[string]string{"sshd access_is_limited": want + " built in"})
+	}
 }
 
 func TestWhatFollowsAnUnreadableIncludeIsUnknown(t *testing.T) {

@@ -82,7 +82,25 @@ func (s *sshSource) read(r *reader) []*setting {
 			reading.found = append(reading.found, unset)
 		}
 	}
-	return reading.found
+	if slices.Contains(s.blocks, "host") {
+		return reading.found
+	}
+	return append(reading.found, reading.limited())
+}
+
+// limited says whether sshd lets in only some users or groups. sshd has no such setting: it sums up four.
+func (s *sshReading) limited() *setting {
+	value := "no"
+	for _, name := range []string{"allowusers", "allowgroups", "denyusers", "denygroups"} {
+		if one := s.place["\x00"+name]; one != nil && one.valueErr == nil {
+			value = "yes"
+		}
+	}
+	sum := s.setting("access_is_limited", value)
+	if sum.isSet = false; value == "no" {
+		sum.valueErr = s.missed()
+	}
+	return sum
 }
 
 func (s *sshReading) file(name string, depth int) {

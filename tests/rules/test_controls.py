@@ -7,9 +7,23 @@ from sandfly_web.rules.controls import Control, controls_of
 
 
 def test_controls_are_read_from_tags_and_sort_as_numbers() -> None:
-    tags = ["attack.t1021.004", "cis.5.2.10", "cis.5.2.9", "cis-docker.5.4", "sandfly.5.50", "cis.x", "cis.5", "cis.1.2.3.4.5.6"]
+    tags = [
+        "attack.t1021.004",
+        "cis.5.2.10",
+        "cis.5.2.9",
+        "cis-docker.5.4",
+        "sandfly.5.50",
+        "cis.x",
+        "cis.5",
+        "cis.1.2.3.4.5.6",
+    ]
 
-    assert [str(control) for control in controls_of(tags)] == ["cis.5.2.9", "cis.5.2.10", "cis-docker.5.4", "sandfly.5.50"]
+    assert [str(control) for control in controls_of(tags)] == [
+        "cis.5.2.9",
+        "cis.5.2.10",
+        "cis-docker.5.4",
+        "sandfly.5.50",
+    ]
 
 
 def test_a_control_knows_the_part_of_the_host_that_it_is_about() -> None:

@@ -195,6 +195,17 @@ func (s *setting) give(value string) *setting {
 	return s
 }
 
+// origin says in words where the value comes from.
+func (s *setting) origin() string {
+	switch {
+	case s.path == "":
+		return "built in"
+	case s.line == 0:
+		return s.path
+	}
+	return s.path + " line " + strconv.FormatInt(s.line, 10)
+}
+
 // secretNames are parts of names whose values are secrets in some file that is read here.
 var secretNames = []string{"password", "passwd", "requirepass", "masterauth", "secret", "community", "bindpw", "createuser", "token"}
 
@@ -321,6 +332,8 @@ var subject = collect.NewSubject("setting",
 			}
 			return s.line
 		}),
+		known("origin", fact.Text, "the same in words: file and line, or built in",
+			func(s *setting) error { return s.nameErr }, func(s *setting) any { return s.origin() }),
 		ofFile("file_mode", fact.Octal, "permission bits of that file, links followed", func(st *content.Stat) any { return st.Octal() }),
 		ofFile("file_uid", fact.Int, "owner of that file", func(st *content.Stat) any { return int64(st.UID) }),
 		ofFile("file_gid", fact.Int, "group of that file", func(st *content.Stat) any { return int64(st.GID) }),

@@ -83,7 +83,8 @@ func TestTheFirstValueOfASettingOfSshdHoldsAlsoThroughIncludes(t *testing.T) {
 	})
 	found["sshd port"].Expect(map[string]any{"value": "2200 2201", "values": []string{"2200", "2201"}, "is_set": true, "number": nil})
 	found["sshd logingracetime"].Expect(map[string]any{"number": int64(5400), "is_set": true})
-	found["sshd maxsessions"].Expect(map[string]any{"number": int64(10), "is_set": false, "file_mode": nil})
+	found["sshd maxsessions"].Expect(map[string]any{"number": int64(10), "is_set": false, "file_mode": nil, "origin": "built in"})
+	found["sshd maxauthtries"].Expect(map[string]any{"origin": "/etc/ssh/sshd_config line 12"})
 	found["sshd permitrootlogin"].Expect(map[string]any{"file_mode": "0644"})
 }
 
@@ -160,6 +161,15 @@ func TestStacksOfPAMHaveTheirIncludesPutIn(t *testing.T) {
 	if _, err := found["pam_stack su"].Try("values"); err == nil {
 		t.Error("a stack that includes itself is known")
 	}
+}
+
+func TestTheFileOfAModuleThatNoStackUsesHoldsForNobody(t *testing.T) {
+	files := map[string]string{"/etc/security/faillock.conf": "deny = 3\n", "/etc/pam.d/sshd": "auth required pam_unix.so\n"}
+	if _, ok := read(t, files)["faillock deny"]; ok {
+		t.Error("a module that is not used has settings")
+	}
+	files["/etc/pam.d/sshd"] += "auth required pam_faillock.so preauth\n"
+	expect(t, read(t, files), map[string]string{"faillock deny": "3 from /etc/security/faillock.conf:1", "faillock unlock_time": "600 built in"})
 }
 
 func TestSecretsAreHidden(t *testing.T) {

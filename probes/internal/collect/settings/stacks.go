@@ -106,7 +106,7 @@ func pamWords(text string) (kind, control, module, arguments string) {
 // moduleSettings are the settings of a module of PAM: its file, and above that the arguments in the stacks.
 func moduleSettings(file kindOfFile, modules ...string) func(r *reader) []*setting {
 	return func(r *reader) []*setting {
-		lines, exists := file.lines(r)
+		lines, _ := file.lines(r)
 		used := false
 		for _, service := range []string{"passwd", "sshd", "login"} {
 			path := pamFile(r, service)
@@ -125,8 +125,8 @@ func moduleSettings(file kindOfFile, modules ...string) func(r *reader) []*setti
 				}
 			}
 		}
-		if !used && !exists && len(r.misses) == 0 {
-			return nil
+		if !used && len(r.misses) == 0 {
+			return nil // its file holds for nobody
 		}
 		return r.last(lines, file.wanted)
 	}

@@ -13,6 +13,7 @@ import (
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/collect/fact"
 	"sandfly/probes/internal/procfs"
+	"sandfly/probes/internal/seq"
 )
 
 // Bounds of one file and of the records of one kind: a router can have a million routes.
@@ -80,7 +81,7 @@ func (v *visit) rows(path string) ([][]string, error) {
 		return nil, err
 	}
 	var rows [][]string
-	for line := range strings.SplitSeq(string(data), "\n") {
+	for line := range seq.Split(string(data), "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		if words := strings.Fields(line); len(words) > 0 && words[0][0] != ';' && len(rows) <= maxRecords {
 			rows = append(rows, words)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"regexp"
 	"strings"
+
+	"sandfly/probes/internal/seq"
 )
 
 // limits are limits.conf(5): section is whom a limit is for, the name is its type and item, as "hard core".
@@ -321,7 +323,7 @@ func aptSources(r *reader) []*setting {
 	}
 	for _, file := range r.matching("/etc/apt/sources.list.d/*.sources") {
 		text, _ := r.text(file)
-		for stanza := range strings.SplitSeq(text, "\n\n") {
+		for stanza := range seq.Split(text, "\n\n") {
 			var parts []string
 			uris, enabled := "", true
 			eachLine(stanza, "#", func(_ int64, text string) {

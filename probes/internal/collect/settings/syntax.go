@@ -4,6 +4,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"sandfly/probes/internal/seq"
 )
 
 // line is one setting as a file has it.
@@ -20,7 +22,7 @@ type syntax func(text string, use func(line))
 // eachLine calls use for lines that are neither empty nor comments.
 func eachLine(text, comments string, use func(number int64, text string)) {
 	number := int64(0)
-	for text := range strings.SplitSeq(text, "\n") {
+	for text := range seq.Split(text, "\n") {
 		if number++; number > maxLines {
 			return
 		}

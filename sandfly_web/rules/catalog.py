@@ -35,7 +35,7 @@ def read_rules(paths: Iterable[Path | str] | None = None) -> tuple[list[Compiled
     errors: list[RuleError] = []
     for file in find_files(paths):
         try:
-            sources.append(read_source(_read(file), _location(file)))
+            sources.append(read_source(read_text(file), _location(file)))
         except RuleErrors as found:
             errors.extend(found.errors)
     library = build_library(sources, errors)
@@ -74,7 +74,7 @@ def find_shipped(name: str) -> Source | None:
     if not _NAME.fullmatch(name):
         return None
     for file in sorted(CATALOG_PATH.glob(f"*/{name}.yml")):
-        return read_source(_read(file), _location(file))
+        return read_source(read_text(file), _location(file))
     return None
 
 
@@ -96,7 +96,7 @@ def _location(file: Path) -> str:
     return str(file.relative_to(CATALOG_PATH)) if file.is_relative_to(CATALOG_PATH) else str(file)
 
 
-def _read(file: Path) -> str:
+def read_text(file: Path) -> str:
     with file.open("rb") as stream:
         data = stream.read(MAX_FILE_BYTES + 1)
     try:

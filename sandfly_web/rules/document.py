@@ -88,7 +88,9 @@ def _read(text: str, first_line: int, faults: Faults) -> Document | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = error.problem or error.context or "not YAML"
-        line = mark.line + first_line if mark else first_line
+        # An error at the end of the text is on its last line.
+        last = first_line + text.rstrip("\n").count("\n")
+        line = min(mark.line + first_line, last) if mark else first_line
         faults.add(line, "", f"not valid YAML: {what}; correct the syntax on or above this line")
     except yaml.YAMLError as error:
         faults.add(first_line, "", f"not valid YAML: {str(error).splitlines()[0]}")

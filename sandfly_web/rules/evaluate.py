@@ -81,8 +81,8 @@ def _leaf(leaf: Expr, record: _Record) -> Truth:
     if leaf["op"] == "keyword":
         return _keyword(leaf, record)
     elements = record.elements(leaf["field"])
-    # Lists of indicators (in_set) are on their way to the hosts, not here.
-    return None if elements is None or leaf["op"] == "in_set" else _decide(leaf, elements, record)
+    # Lists of indicators (in_set) are on their way to the hosts, not here; `unknown` is what no live host remembers.
+    return None if elements is None or leaf["op"] in {"in_set", "unknown"} else _decide(leaf, elements, record)
 
 
 def _decide(leaf: Expr, elements: list[Any], record: _Record) -> Truth:

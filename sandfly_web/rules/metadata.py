@@ -171,7 +171,7 @@ def _parse_record(read: _Reader, path: Path, subject: Subject) -> dict[str, Any]
             read.fault(
                 (*path, name), f'subject {subject.name} has no field "{name}"{did_you_mean(name, subject.fields)}'
             )
-        elif value is not None and not _is_typed(value, field):
+        elif value is not None and not is_typed(value, field):
             read.fault((*path, name), f"{name} is {field.type}, not {value!r}")
     return kept
 
@@ -186,9 +186,9 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def _is_typed(value: Any, field: Field) -> bool:
+def is_typed(value: Any, field: Field) -> bool:
+    """Whether a recorded value is one that the field can have, or says why it could not be looked at."""
     if isinstance(value, dict):
-        # What could not be looked at, and why.
         return value.get("$unknown") in {"needs_root", "limit", "error"} and len(value) == 1
     if field.type in LIST_TYPES:
         return isinstance(value, list) and all(_is_one(entry, field.type) for entry in value)

@@ -27,6 +27,7 @@ class Rule(models.Model):
     class Origin(models.TextChoices):
         CATALOG = "catalog", "Shipped"
         LOCAL = "local", "Written here"
+        PACK = "pack", "Imported"
 
     id = models.UUIDField(primary_key=True, help_text="The Sigma id.")
     name = models.CharField(max_length=127, unique=True)
@@ -71,3 +72,39 @@ class RuleRevision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.rule_id} {self.digest[:12]}"
+
+
+class RulePack(models.Model):
+    """A folder or checkout that rules were imported from. Written by `rules.services.import_pack`."""
+
+    name = models.CharField(max_length=100, unique=True)
+    repository = models.CharField(
+        max_length=255, blank=True, help_text="Address of the git remote, without a password."
+    )
+    commit = models.CharField(max_length=64, blank=True)
+    license = models.CharField(max_length=255, blank=True, help_text="First line of the pack's licence file.")
+    signed_by = models.CharField(max_length=64, blank=True, help_text="Public key its lock was verified with.")
+    imported_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PackedRule(models.Model):
+    """Where an imported rule comes from, and which text the rule here is based on."""
+
+    rule = models.OneToOneField(Rule, on_delete=models.CASCADE, primary_key=True, related_name="packed")
+    pack = models.ForeignKey(RulePack, on_delete=models.CASCADE, related_name="rules")
+    path = models.CharField(max_length=500, help_text="Its file as seen from the pack.")
+    author = models.CharField(max_length=1024, blank=True)
+    license = models.CharField(max_length=255, blank=True, help_text="As the rule says; else that of the pack.")
+    base_digest = models.CharField(max_length=64, help_text="SHA-256 of the pack's text that is, or was, the rule's.")
+    upstream_digest = models.CharField(max_length=64, help_text="SHA-256 of the pack's text at the last import.")
+
+    def __str__(self) -> str:
+        return f"{self.pack_id} {self.path}"
+
+    @property
+    def is_edited(self) -> bool:
+        """Somebody changed the rule here; imports then leave it alone."""
+        return self.rule.digest != self.base_digest

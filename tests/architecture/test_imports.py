@@ -13,7 +13,7 @@ SSH_LIBRARIES = {"fabric", "paramiko", "invoke"}
 CELERY_FILES = {"app.py", "tasks.py", "celery.py", "dispatch.py"}
 COMPILER = [
     "sigma", "backend", "compiled", "detection", "document", "mapping", "metadata", "placeholders", "plan", "scope",
-    "simplify", "select", "explain", "faults",
+    "simplify", "select", "explain", "faults", "correlation", "filters", "answerable", "coverage",
 ]  # fmt: skip
 NOT_PURE = {"django", "os", "io", "subprocess", "socket", "time", "random", "requests", "urllib"}
 

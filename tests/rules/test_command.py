@@ -134,3 +134,10 @@ def test_a_rule_test_that_fails_is_told_with_its_line(tmp_path: Path, probe: Pat
         call_command("rules", "test", path, stdout=out)
 
     assert out.getvalue() == f'{path}:14: process_example: test "nobody": expected alert, the rule passes\n'
+
+
+def test_fields_lists_subjects_and_what_each_has() -> None:
+    assert "kernel_module" in run("fields")
+    assert "cmdline" in run("fields", "process")
+    with pytest.raises(CommandError, match='did you mean "process"'):
+        run("fields", "proces")

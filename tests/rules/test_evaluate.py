@@ -171,6 +171,8 @@ DARK: Expr = {"field": "path", "op": "eq", "values": ["/tmp/x"]}
         ({"field": "path", "op": "exists", "values": [False]}, None),
         ({"field": "pid", "op": "fieldref", "values": ["path"]}, None),
         ({"field": "", "op": "keyword", "values": ["x"]}, None),
+        ({"field": "", "op": "unknown", "values": ["not_kept"]}, None),
+        ({"not": {"field": "", "op": "unknown", "values": ["not_kept"]}}, None),
         ({"field": "", "op": "keyword", "values": ["sh"]}, True),
         ({"field": "cmdline", "op": "in_set", "values": ["domain"]}, None),
     ],

@@ -1,13 +1,15 @@
-"""`./manage.py rules check|test|list|show|new|lock`: works on rule files, without database or broker."""
+"""`./manage.py rules …`: works on rule files, without database or broker; only import and export need a database."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import time
 import uuid
 from pathlib import Path
 from typing import IO, Any, cast
 
+import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.json import JSON
@@ -18,9 +20,14 @@ from rich.text import Text
 from probes.build import BuildError, ensure, host_arch
 from sandfly_web.rules import lock
 from sandfly_web.rules.catalog import CATALOG_PATH, load_catalog, read_rules
+from sandfly_web.rules.cli import coverage as coverage_of
+from sandfly_web.rules.cli import fields as fields_of
+from sandfly_web.rules.cli import importing, records
+from sandfly_web.rules.cli.coverage import FORMATS
 from sandfly_web.rules.compiled import CompiledRule, Level, RuleErrors, RuleType
 from sandfly_web.rules.explain import escape
 from sandfly_web.rules.fields import registry
+from sandfly_web.rules.packs import PackError
 from sandfly_web.rules.select import UnknownRuleError, select
 from sandfly_web.rules.skeleton import build_skeleton
 from sandfly_web.rules.testing import MatcherError, TestResult, run_tests
@@ -36,7 +43,7 @@ _STYLES = {
 
 
 class Command(BaseCommand):
-    help = "Check, test, list, show, begin and lock rules. Exit code 1 when something is wrong with a rule."
+    help = "Check, test, list, show, begin, import and lock rules. Exit code 1 when something is wrong with a rule."
     # Rule files need neither database nor broker.
     requires_system_checks: list[str] = []
 
@@ -46,6 +53,13 @@ class Command(BaseCommand):
         test = commands.add_parser("test", help="run the tests inside rules through the probe's matcher")
         for command in (check, test):
             command.add_argument("paths", nargs="*", help="files or folders; default is the shipped catalogue")
+        test.add_argument(
+            "--records",
+            type=Path,
+            metavar="FILE.jsonl",
+            help="try the rules (names or files) on records of a scan instead",
+        )
+        test.add_argument("--format", choices=["table", "json"], default="table", help="of matches on --records")
         listing = commands.add_parser("list", help="list rules")
         listing.add_argument("--type", default="", help="detection,policy,recon,incident; default is all")
         listing.add_argument("--rule", action="append", default=[], metavar="NAME|TAG|FILE.yml")
@@ -56,6 +70,12 @@ class Command(BaseCommand):
         new.add_argument("name", help="<object>_<behaviour>")
         new.add_argument("--subject", default="process")
         new.add_argument("--output", type=Path, default=None, help="file or folder; default is the working directory")
+        fields = commands.add_parser("fields", help="list what rules can look at")
+        fields.add_argument("subject", nargs="?", default="")
+        coverage = commands.add_parser("coverage", help="techniques of ATT&CK: proven, tested, missing")
+        coverage.add_argument("--format", choices=FORMATS, default="table")
+        coverage.add_argument("--output", type=Path, metavar="FILE", help="write there instead of standard output")
+        _add_pack_arguments(commands)
         commands.add_parser("lock", help="write catalog.lock.json after rules were changed")
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
@@ -65,13 +85,31 @@ class Command(BaseCommand):
         console = Console(file=cast(IO[str], self.stdout), width=WIDTH)
         handlers = {
             "check": _check, "test": _test, "list": _list, "show": _show, "new": _new, "lock": _lock,
+            "fields": fields_of.run, "coverage": coverage_of.run, "import": importing.run_import,
+            "export": importing.run_export, "pack": importing.run_pack,
         }  # fmt: skip
         try:
             handlers[action](console, options)
         except RuleErrors as errors:
             raise CommandError(str(errors), returncode=1) from errors
-        except (OSError, UnknownRuleError, MatcherError, BuildError) as error:
+        except (OSError, UnknownRuleError, MatcherError, BuildError, PackError) as error:
             raise CommandError(str(error), returncode=1) from error
+
+
+def _add_pack_arguments(commands: Any) -> None:
+    importer = commands.add_parser("import", help="take the rules of a folder or git checkout into the database")
+    importer.add_argument("folder", type=Path, metavar="PATH")
+    importer.add_argument("--name", default="", help="what the pack is called here; default is that of its repository")
+    importer.add_argument("--check", action="store_true", help="only say what is in it and what is wrong; no database")
+    importer.add_argument("--public-key", default="", metavar="KEY", help="refuse the pack unless it is signed with it")
+    exporter = commands.add_parser("export", help="write the rules of the database that were written here as files")
+    exporter.add_argument("folder", type=Path, metavar="FOLDER")
+    exporter.add_argument("--name", default="", help="those of this pack instead")
+    packer = commands.add_parser("pack", help="lock a folder of rules by digests, and sign it")
+    packer.add_argument("folder", type=Path, metavar="FOLDER")
+    keys = packer.add_mutually_exclusive_group()
+    keys.add_argument("--key", type=Path, metavar="FILE", help="private key to sign with")
+    keys.add_argument("--new-key", type=Path, metavar="FILE", help="make a private key there and sign with it")
 
 
 def _check(console: Console, options: dict[str, Any]) -> None:
@@ -84,16 +122,35 @@ def _check(console: Console, options: dict[str, Any]) -> None:
 
 
 def _test(console: Console, options: dict[str, Any]) -> None:
+    if options["records"] is not None:
+        probe = ensure(host_arch()).path
+        records.run(console, _named(options["paths"]), options["records"], probe, options["format"])
+        return
     rules = load_catalog(options["paths"] or None)
-    results = run_tests(rules, ensure(host_arch()).path)
+    probe = ensure(host_arch()).path
+    started = time.monotonic()
+    results = run_tests(rules, probe)
+    took_ms = (time.monotonic() - started) * 1000
     failed = [result for result in results if not result.is_ok]
     for result in failed:
         console.print(Text(_line(result)), soft_wrap=True)
     untested = sum(not rule.tests for rule in rules)
-    summary = f"{len(results)} tests of {len(rules)} rules, {len(failed)} failed, {untested} rules without a test"
+    speed = f"{took_ms / max(len(rules), 1):.1f} ms a rule"
+    summary = (
+        f"{len(results)} tests of {len(rules)} rules, {len(failed)} failed, {untested} rules without a test, {speed}"
+    )
     if failed:
         raise CommandError(summary, returncode=1)
     console.print(summary)
+
+
+def _named(names: list[str]) -> list[CompiledRule]:
+    """Rules by file or by name; all that ship when nothing is named."""
+    files = [name for name in names if Path(name).exists()]
+    rules = load_catalog(files) if files else []
+    if others := [name for name in names if name not in files]:
+        rules += select(load_catalog(), names=others)
+    return rules if names else load_catalog()
 
 
 def _line(result: TestResult) -> str:
@@ -146,12 +203,16 @@ def _show(console: Console, options: dict[str, Any]) -> None:
         console.print(Syntax(rule.source.rstrip(), "yaml", background_color="default", word_wrap=True))
         console.rule("what the probe evaluates")
         console.print(JSON.from_data(_plan_facts(rule)))
+        for note in rule.notes:
+            console.print(Text(f"note: {note}"), soft_wrap=True)
 
 
 def _plan_facts(rule: CompiledRule) -> dict[str, Any]:
     scope = rule.plan_rule.scope
     bounds = {"paths": scope.paths, "exclude": scope.exclude, "max_depth": scope.max_depth} if scope else None
-    return {"subject": rule.subject, "when": rule.plan_rule.when, "scope": bounds, "fields": rule.plan_rule.fields}
+    facts = {"subject": rule.subject, "when": rule.plan_rule.when, "scope": bounds, "fields": rule.plan_rule.fields}
+    more = {"host": rule.os, "absent": rule.plan_rule.absent, "correlation": rule.plan_rule.correlation}
+    return facts | {name: msgspec.to_builtins(value) for name, value in more.items() if value}
 
 
 def _new(console: Console, options: dict[str, Any]) -> None:

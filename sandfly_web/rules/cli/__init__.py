@@ -1,0 +1,1 @@
+"""What `./manage.py rules` prints, one module an action; the command itself reads the arguments."""

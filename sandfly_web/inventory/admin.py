@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.shortcuts import redirect
-from django.urls import reverse
+from django.urls import path, reverse
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
@@ -28,9 +28,11 @@ from sandfly_web.inventory.forms import (
     CredentialForm,
     HostAddForm,
     HostForm,
+    ImportForm,
     JumpHostForm,
     ZoneForm,
 )
+from sandfly_web.inventory.importing.formats import Format, read_inventory
 from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost, Tag, Zone
 from sandfly_web.scans.models import Scan
 from sandfly_web.scans.services import RuleChoice, request_scans
@@ -38,7 +40,11 @@ from sandfly_web.scans.services import RuleChoice, request_scans
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
     from django.utils.safestring import SafeString
+
+
+LISTED_CANDIDATES = 100
 
 
 def scan_now(thing: Host, request: HttpRequest) -> str:
@@ -80,6 +86,33 @@ class HostAdmin(ConsoleAdmin):
         "scan": ("scans.add_scan", scan_now),
         "accept-key": ("inventory.change_hostkey", accept_key),
     }
+
+    list_before_template = "console/parts/import_link.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.import_view)
+        return [path("import/", view, name="inventory_host_import"), *super().get_urls()]
+
+    def import_view(self, request: HttpRequest) -> HttpResponse:
+        """A text with hosts; first what it says, then the hosts are added."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = ImportForm(request.POST or None)
+        context: dict[str, Any] = {"form": form}
+        if request.method == "POST" and form.is_valid():
+            kind, parsed = read_inventory(form.cleaned_data["text"], Format(form.cleaned_data["format"]))
+            if "add" in request.POST and parsed.candidates:
+                try:
+                    added = services.import_hosts(list(parsed.candidates.values()), form.options())
+                except ValidationError as error:
+                    form.add_error(None, error.messages)
+                else:
+                    there = f", {added.existing} were there already" if added.existing else ""
+                    messages.success(request, f"{len(added.created)} hosts were added{there}.")
+                    return redirect(reverse("admin:inventory_host_changelist"))
+            shown = list(parsed.candidates.values())[:LISTED_CANDIDATES]
+            context |= {"kind": kind, "parsed": parsed, "shown": shown, "count": len(parsed.candidates)}
+        return self.render_page(request, "console/pages/import.html", "Import hosts", context)
 
     @display(description="Host", ordering="name")
     def shown_name(self, host: Host) -> SafeString:

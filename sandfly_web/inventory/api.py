@@ -18,12 +18,14 @@ from sandfly_web.api.views import Resource
 from sandfly_web.inventory import services
 from sandfly_web.inventory.adding import HostExistsError, add_new_host, check_address, check_no_loop, check_same_zone
 from sandfly_web.inventory.hostkeys import parse_host_keys
+from sandfly_web.inventory.importing.formats import MAX_CHARS, Format, read_inventory
 from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost, Tag, Zone
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from rest_framework.request import Request
 
+MAX_SHOWN = 1000
 SECRET_FIELDS = ("password", "private_key", "passphrase", "become_password")
 
 
@@ -259,6 +261,42 @@ class AcceptKeySerializer(serializers.Serializer[Any]):
     fingerprint = serializers.CharField(max_length=64, help_text="Of the key that was shown and refused.")
 
 
+class ImportSerializer(serializers.Serializer[Any]):
+    """An inventory as text, and what its hosts have in common."""
+
+    text = serializers.CharField(max_length=MAX_CHARS, trim_whitespace=False)
+    format = serializers.ChoiceField(choices=[str(kind) for kind in Format], default=str(Format.AUTO))
+    zone = serializers.PrimaryKeyRelatedField(queryset=Zone.objects.all())
+    credential = serializers.PrimaryKeyRelatedField(
+        queryset=Credential.objects.all(), required=False, allow_null=True, default=None
+    )
+    jump_host = serializers.PrimaryKeyRelatedField(
+        queryset=JumpHost.objects.all(), required=False, allow_null=True, default=None
+    )
+    tags = serializers.ListField(
+        child=serializers.CharField(max_length=63), required=False, default=list, max_length=100
+    )
+    accept_new_host_key = serializers.BooleanField(default=False)
+    dry_run = serializers.BooleanField(default=False, help_text="Read it and add nothing.")
+
+
+class CandidateSerializer(serializers.Serializer[Any]):
+    address = serializers.CharField(source="target.address")
+    port = serializers.IntegerField(source="target.port")
+    name = serializers.CharField()
+    tags = serializers.ListField(child=serializers.CharField())
+
+
+class ImportedSerializer(serializers.Serializer[Any]):
+    format = serializers.CharField(help_text="As given or guessed.")
+    created = serializers.IntegerField()
+    existing = serializers.IntegerField(help_text="Were there already; only tags were added.")
+    hosts = CandidateSerializer(many=True, help_text=f"What was read, the first {MAX_SHOWN}.")
+    faults = serializers.ListField(child=serializers.CharField(), help_text="Entries that were left out, by line.")
+    fault_count = serializers.IntegerField()
+    notes = serializers.ListField(child=serializers.CharField(), help_text="What the source says and was not used.")
+
+
 class HostFilters(django_filters.FilterSet):
     tag = django_filters.CharFilter(field_name="tags__name", help_text="Name of a tag.")
     name_contains = django_filters.CharFilter(field_name="name", lookup_expr="icontains")
@@ -277,7 +315,10 @@ class HostViewSet(Resource):
     serializer_class = HostSerializer
     filterset_class = HostFilters
     ordering = ("name", "id")
-    action_permissions: ClassVar[dict[str, str]] = {"accept_host_key": "inventory.change_hostkey"}
+    action_permissions: ClassVar[dict[str, str]] = {
+        "accept_host_key": "inventory.change_hostkey",
+        "import_inventory": "inventory.add_host",
+    }
 
     def get_queryset(self) -> QuerySet[Host]:
         queryset: QuerySet[Host] = super().get_queryset()
@@ -290,6 +331,36 @@ class HostViewSet(Resource):
         host = self.get_object()
         record_access(host)
         return Response(self.get_serializer(host).data)
+
+    @extend_schema(request=ImportSerializer, responses=ImportedSerializer)
+    @action(detail=False, methods=["post"], url_path="import")
+    def import_inventory(self, request: Request) -> Response:
+        """Add the hosts of a list, CSV, Ansible inventory or ssh_config. What cannot be read is said and left out."""
+        body = ImportSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        values = body.validated_data
+        kind, parsed = read_inventory(values["text"], Format(values["format"]))
+        candidates = list(parsed.candidates.values())
+        added = services.AddedHosts([], 0)
+        if not values["dry_run"]:
+            options = services.HostOptions(
+                zone=values["zone"],
+                credential=values["credential"],
+                jump_host=values["jump_host"],
+                accept_new_host_key=values["accept_new_host_key"],
+                tags=tuple(values["tags"]),
+            )
+            added = services.import_hosts(candidates, options)
+        shown = {
+            "format": str(kind),
+            "created": len(added.created),
+            "existing": added.existing,
+            "hosts": candidates[:MAX_SHOWN],
+            "faults": [str(fault) for fault in parsed.faults],
+            "fault_count": parsed.fault_count,
+            "notes": parsed.notes,
+        }
+        return Response(ImportedSerializer(shown).data)
 
     @extend_schema(request=AcceptKeySerializer, responses=HostDetailSerializer)
     @action(detail=True, methods=["post"], url_path="accept-host-key")

@@ -6,12 +6,19 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldBooleanWidget,
+)
 
 from sandfly_web.inventory import services
 from sandfly_web.inventory.adding import add_new_host, check_address, check_no_loop, check_same_zone
 from sandfly_web.inventory.hostkeys import parse_host_keys
-from sandfly_web.inventory.models import Credential, Host, JumpHost, Zone
+from sandfly_web.inventory.importing.formats import MAX_CHARS, Format
+from sandfly_web.inventory.models import Credential, Host, JumpHost, Tag, Zone
 
 SECRET_FIELDS = ("password", "private_key", "passphrase", "become_password")
 MODEL_FIELDS = ["name", "address", "port", "zone", "credential", "jump_host", "tags", "accept_new_host_key"]
@@ -95,6 +102,56 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscrip
                 credential=self.instance,
             )
         return cleaned
+
+
+class ImportForm(forms.Form):
+    """A text with hosts, and what they have in common."""
+
+    text = forms.CharField(
+        label="Inventory",
+        strip=False,
+        max_length=MAX_CHARS,
+        widget=UnfoldAdminTextareaWidget(
+            attrs={"rows": 12, "spellcheck": "false", "placeholder": "10.0.0.0/28\nweb1.example.org:2222"}
+        ),
+        help_text="A list, CSV, an Ansible inventory (INI or YAML) or an ssh_config. Groups become tags.",
+    )
+    format = forms.ChoiceField(
+        label="Format", choices=[(str(kind), str(kind)) for kind in Format], widget=UnfoldAdminSelectWidget
+    )
+    zone = forms.ModelChoiceField(queryset=Zone.objects.all(), widget=UnfoldAdminSelectWidget)
+    credential = forms.ModelChoiceField(
+        queryset=Credential.objects.defer("sealed"), required=False, widget=UnfoldAdminSelectWidget
+    )
+    jump_host = forms.ModelChoiceField(queryset=JumpHost.objects.all(), required=False, widget=UnfoldAdminSelectWidget)
+    tags = forms.ModelMultipleChoiceField(
+        queryset=Tag.objects.all(),
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="For all of them.",
+    )
+    accept_new_host_key = forms.BooleanField(
+        label="Accept new host keys",
+        required=False,
+        widget=UnfoldBooleanWidget,
+        help_text="Pin the key that each shows on its first visit.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        zones = list(Zone.objects.all()[:2])
+        if len(zones) == 1:
+            self.fields["zone"].initial = zones[0].pk
+
+    def options(self) -> services.HostOptions:
+        values = self.cleaned_data
+        return services.HostOptions(
+            zone=values["zone"],
+            credential=values["credential"],
+            jump_host=values["jump_host"],
+            accept_new_host_key=values["accept_new_host_key"],
+            tags=tuple(tag.name for tag in values["tags"]),
+        )
 
 
 class ZoneForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time

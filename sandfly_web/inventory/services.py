@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from django.utils import timezone
 from sandfly_web.accounts.audit import record_created
 from sandfly_web.findings.services import resolve_host_key_findings
 from sandfly_web.inventory.hostkeys import fingerprint, parse_host_keys
+from sandfly_web.inventory.importing.candidates import Candidate
 from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost, Tag, Zone
 from sandfly_web.inventory.privatekeys import load_private_key, openssh_text, public_fingerprint
 from sandfly_web.inventory.sealing import parse_public_key, seal
@@ -168,6 +169,58 @@ def add_hosts(lines: Iterable[str], options: HostOptions) -> AddedHosts:
         raise ValidationError(f"{named.username}@{named.label}: the user name belongs into the credential")
     with transaction.atomic():
         return _insert_hosts(targets, options)
+
+
+def import_hosts(candidates: Sequence[Candidate], options: HostOptions) -> AddedHosts:
+    """Add hosts that an inventory names, each with its own name and tags beside those of the options.
+
+    Hosts that are there stay as they are but for the tags, which they get too. Raises ValidationError.
+    """
+    _check_same_zone(options)
+    with transaction.atomic():
+        known = set(Host.objects.filter(zone=options.zone).values_list("transport", "address", "port"))
+        hosts = {}
+        for candidate in candidates:
+            host = _new_host(candidate.target, options)
+            host.name = candidate.name
+            hosts[host.transport, host.address, host.port] = host
+        Host.objects.bulk_create(
+            [host for key, host in hosts.items() if key not in known], batch_size=INSERT_ROWS, ignore_conflicts=True
+        )
+        rows = _rows_at(list(hosts), options.zone)
+        created = [row for row in rows.values() if row.pk == hosts[_key(row)].pk]
+        _set_own_tags(candidates, rows, options.tags)
+        record_created([(host, _described(host, options)) for host in created])
+    return AddedHosts(created, len(rows) - len(created))
+
+
+def _key(host: Host) -> tuple[str, str, int]:
+    return host.transport, host.address, host.port
+
+
+def _rows_at(keys: list[tuple[str, str, int]], zone: Zone) -> dict[tuple[str, str, int], Host]:
+    """The rows of these endpoints, read in batches."""
+    wanted, rows = set(keys), {}
+    addresses = sorted({address for _, address, _ in keys})
+    for start in range(0, len(addresses), INSERT_ROWS):
+        part = addresses[start : start + INSERT_ROWS]
+        found = Host.objects.filter(zone=zone, address__in=part).defer("profile")
+        rows.update({_key(row): row for row in found if _key(row) in wanted})
+    return rows
+
+
+def _set_own_tags(
+    candidates: Sequence[Candidate], rows: dict[tuple[str, str, int], Host], common: tuple[str, ...]
+) -> None:
+    """Hosts with the same tags together, so that a thousand hosts of ten groups are ten writes."""
+    groups: dict[tuple[str, ...], list[Host]] = {}
+    for candidate in candidates:
+        transport = Host.Transport.LOCAL if candidate.target.is_local else Host.Transport.SSH
+        row = rows.get((transport, candidate.target.address, candidate.target.port))
+        if row is not None:
+            groups.setdefault(tuple(dict.fromkeys([*common, *candidate.tags])), []).append(row)
+    for tags, hosts in groups.items():
+        set_tags(hosts, tags)
 
 
 def add_host(address: str, options: HostOptions, *, name: str = "") -> Host:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from sandfly_web.inventory.targets import Target
 from sandfly_web.scans.oneshot.runner import OnPhase
-from sandfly_web.scans.oneshot.targets import Target
 from scanners.contract import Phase
 
 SHOWN_HOSTS = 8

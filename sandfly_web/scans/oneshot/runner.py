@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sandfly_web.scans.oneshot.targets import Target
+from sandfly_web.inventory.targets import Target
 from scanners.contract import (
     HostEndpoint,
     HostKeyPin,

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TextIO
 
 from rich.console import Console
 
+from sandfly_web.inventory.targets import Target, TargetError, expand_targets, parse_target
 from sandfly_web.rules.catalog import load_catalog
 from sandfly_web.rules.compiled import CompiledRule, RuleErrors
 from sandfly_web.rules.depth import is_deep
@@ -23,7 +24,6 @@ from sandfly_web.scans.oneshot.progress import show_progress
 from sandfly_web.scans.oneshot.results import Summary, describe_report
 from sandfly_web.scans.oneshot.runner import PRIORITY_LIMITS, JobOptions, run_visits
 from sandfly_web.scans.oneshot.table import TableOutput
-from sandfly_web.scans.oneshot.targets import Target, TargetError, expand_targets, parse_target
 from scanners.contract import Become, CredentialSecret, HostKeyPin, Phase, ScanJob, ScanReport
 
 FORMATS: dict[str, Callable[[TextIO], Writer]] = {

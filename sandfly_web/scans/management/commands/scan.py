@@ -12,11 +12,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from sandfly_web.inventory.targets import TargetError
 from sandfly_web.scans.oneshot.identity import IdentityError
 from sandfly_web.scans.oneshot.results import LEVELS
 from sandfly_web.scans.oneshot.runner import PRIORITY_LIMITS
 from sandfly_web.scans.oneshot.session import FORMATS, SessionError, run_session
-from sandfly_web.scans.oneshot.targets import TargetError
 from scanners.contract import Become
 from scanners.visit import run_visit
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandfly_web.scans.oneshot.targets import Target, TargetError, expand_targets, parse_target
+from sandfly_web.inventory.targets import Target, TargetError, expand_targets, parse_target
 
 
 def no_file(path: str) -> list[str]:

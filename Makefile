@@ -12,13 +12,14 @@ GOFMT = $$($(VENV)/bin/python -c 'import pathlib, go; print(pathlib.Path(go.__fi
 TEST_PACKAGES := openssh-server openssh-client sudo redis-server chromium dropbear-bin busybox-static iproute2 qemu-user-static
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up scan test packages lint go-test py-test lock bench clean
+.PHONY: help venv up scan test packages lint go-test fuzz py-test lock bench clean
 
 help:
 	@echo 'make venv    install the locked packages into .venv and build the probe for this machine'
 	@echo 'make up      start everything: console at http://$(HOST):$(PORT) (HOST=, PORT=, ARGS=--no-scan)'
 	@echo 'make scan    scan this machine once, without a server (TARGET=root@host ARGS="--identity KEY")'
 	@echo 'make test    every check and test'
+	@echo 'make fuzz    fuzz targets of the probe (FUZZTIME=30s for each, FUZZ=pattern of names)'
 	@echo 'make bench   benchmarks'
 	@echo 'make lock    renew requirements.lock (needs uv)'
 	@echo 'make clean   remove .venv, builds and caches; data directories stay'
@@ -45,7 +46,7 @@ up: venv
 scan: venv
 	@exec $(VENV)/bin/python manage.py scan $(or $(TARGET),local) $(ARGS)
 
-test: packages lint go-test py-test
+test: packages lint go-test fuzz py-test
 
 # Only those missing, and only as root; without them the tests that need them say so and fail.
 packages:
@@ -74,6 +75,9 @@ lint: venv
 
 go-test: venv
 	cd probes && $(GO) test ./...
+
+fuzz: venv
+	$(VENV)/bin/python -m probes.fuzz $(or $(FUZZTIME),300ms) $(FUZZ)
 
 py-test: venv
 	$(VENV)/bin/python -m pytest -q

@@ -33,7 +33,9 @@ func parseModules(data []byte) ([]Module, error) {
 	var modules []Module
 	err := lines(data, func(line []byte) error {
 		m, err := parseModule(line)
-		modules = append(modules, m)
+		if err == nil {
+			modules = append(modules, m)
+		}
 		return err
 	})
 	return modules, err

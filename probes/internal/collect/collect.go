@@ -103,9 +103,6 @@ func (s *Subject) Index(name string) int {
 	return -1
 }
 
-// Get reads field i of a record.
-func (s *Subject) Get(rec any, i int) (any, error) { return s.get(rec, i) }
-
 // Scope bounds a walk; Paths and Exclude are absolute glob patterns seen from the root directory.
 type Scope struct {
 	Paths       []string

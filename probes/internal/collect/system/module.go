@@ -260,6 +260,9 @@ func (m *module) kernelPackageOwned() (any, error) {
 
 func moduleBuiltin(m *module) (any, error) {
 	builtins, err := m.builtins.get(func() (map[string]string, error) { return m.index("modules.builtin") })
+	if _, depErr := m.path(); content.IsAbsent(err) && depErr == nil {
+		return nil, nil // kernels before 2.6.33 have no such list
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -90,8 +90,17 @@ def test_a_byte_and_the_text_of_its_escape_are_two_files(probe: Build, tmp_path:
     assert len(records(scan(probe, tmp_path, ["/tmp"]), "file")) == 2
 
 
-def test_paths_longer_than_the_kernel_takes_are_walked(probe: Build, tmp_path: Path) -> None:
-    here = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+@pytest.fixture
+def deep_path(tmp_path: Path) -> Iterator[Path]:
+    """A place for trees so deep that Python's own removal would give up."""
+    place = tmp_path / "deep"
+    place.mkdir()
+    yield place
+    subprocess.run(["rm", "-rf", place], check=True)
+
+
+def test_paths_longer_than_the_kernel_takes_are_walked(probe: Build, deep_path: Path) -> None:
+    here = os.open(deep_path, os.O_RDONLY | os.O_DIRECTORY)
     for name in ["tmp", *["d" * 250] * 20]:
         os.mkdir(name, dir_fd=here)
         here, above = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=here), here
@@ -99,7 +108,7 @@ def test_paths_longer_than_the_kernel_takes_are_walked(probe: Build, tmp_path: P
     os.close(os.open("end", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=here))
     os.close(here)
 
-    lines = scan(probe, tmp_path, ["/tmp"])
+    lines = scan(probe, deep_path, ["/tmp"])
 
     found = [line for line in lines if line["type"] == "match" and line["subject"] == "file"]
     assert [(line["record"]["name"], line["record"]["size"]) for line in found] == [("end", 0)]
@@ -107,15 +116,15 @@ def test_paths_longer_than_the_kernel_takes_are_walked(probe: Build, tmp_path: P
     assert "path" in found[0]["truncated"]
 
 
-def test_a_thousand_levels_are_walked_or_said_to_be_too_deep(probe: Build, tmp_path: Path) -> None:
-    here = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+def test_a_thousand_levels_are_walked_or_said_to_be_too_deep(probe: Build, deep_path: Path) -> None:
+    here = os.open(deep_path, os.O_RDONLY | os.O_DIRECTORY)
     for name in ["tmp", *["d"] * 1000]:
         os.mkdir(name, dir_fd=here)
         here, above = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=here), here
         os.close(above)
     os.close(here)
 
-    lines = scan(probe, tmp_path, ["/tmp"])
+    lines = scan(probe, deep_path, ["/tmp"])
 
     depths = [record["path"].count("/") for record in records(lines, "directory")]
     status = {line["subject"]: line["state"] for line in lines if line["type"] == "collector"}

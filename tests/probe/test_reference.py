@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from probes import reference
-from probes.build import Build, BuildError
+from probes.build import Build, BuildError, run_go
+from tests.probe.trees import FIXTURES
 
 
 def test_fields_json_is_what_the_probe_says(probe: Build) -> None:
@@ -51,3 +53,27 @@ def test_text_cannot_break_out_of_its_cell() -> None:
     table = reference.render_tables(json.dumps({"subjects": [subject]}))
 
     assert "| `a` | int, bytes | free | x \\| y | z |" in table
+
+
+def fields_of_golden_reports() -> set[str]:
+    """subject.field of every field that has a value in the committed reports of small hosts."""
+    seen = set()
+    for path in FIXTURES.glob("*.golden.jsonl"):
+        for line in path.read_text(encoding="utf-8").splitlines()[1:]:
+            record = json.loads(line)
+            seen |= {f"{record['subject']}.{name}" for name, value in record.items() if value not in ("", [], None)}
+    return seen
+
+
+@pytest.mark.integration
+def test_every_field_is_seen_with_a_value_in_some_test(tmp_path: Path) -> None:
+    """By the Go tests of the collectors, which note each field they read, or in the report of a small host."""
+    noted = tmp_path / "seen"
+    run_go(["test", "-count=1", "-tags=seen", "./internal/collect/..."], {"SANDFLY_SEEN": str(noted)})
+    seen = set(noted.read_text().split()) | fields_of_golden_reports()
+    subjects = json.loads(reference.FIELDS.read_text())["subjects"]
+    all_fields = {f"{subject['name']}.{field['name']}" for subject in subjects for field in subject["fields"]}
+
+    assert sorted(all_fields - seen) == [], "give each a test or a place in tests/probe/fixtures"
+    assert len(subjects) >= 30
+    assert len(all_fields) >= 600

@@ -119,8 +119,8 @@ var around = map[string]string{
 	"/etc/passwd": "root:x:0:0:root:/root:/bin/bash\n", "/etc/group": "root:x:0:\n",
 	"/proc/1/stat": "1 (init) S 0 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 1 0 2 3 4 18446744073709551615 1 1 0 0 0 0 " +
 		"0 0 0 0 0 0 17 0 0 0 0 0 0\n",
-	"/proc/1/status": "Name:\tinit\nState:\tS (sleeping)\nPid:\t1\nPPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n",
-	"/proc/stat":     "cpu  1\nbtime 1790000000\n",
+	"/proc/1/status":       "Name:\tinit\nState:\tS (sleeping)\nPid:\t1\nPPid:\t0\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n",
+	"/proc/stat":           "cpu  1\nbtime 1790000000\n",
 	"/var/lib/dpkg/status": "Package: x\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\n",
 }
 

@@ -19,6 +19,8 @@ from sigma.exceptions import SigmaError
 from sandfly_web.rules import simplify
 from sandfly_web.rules.faults import Faults, did_you_mean
 from sandfly_web.rules.fields import Field
+from sandfly_web.rules.indicators import sets as indicators
+from sandfly_web.rules.indicators.kinds import Kind
 from sandfly_web.rules.mapping import Alias, LogSource, MappingError
 from sandfly_web.rules.placeholders import PLACEHOLDERS
 from scanners.contract import Expr
@@ -87,14 +89,19 @@ class _Compiler:
                 return self._any(node.value, self._keyword)
             if not self.source.is_kept(name):
                 return UNKNOWN
-            field, inverted = self.source.resolve(name)
-            alias = self.source.alias(name)
-            if alias is not None and (alias.pattern or alias.mentioned or alias.partly):
-                return self._any(node.value, lambda value: self._translate(field, alias, value))
-            return self._any(node.value, lambda value: self._compare(field, value, inverted=inverted))
-        except (CompileError, MappingError, SigmaError) as problem:
+            return self._field_leaf(name, node.value)
+        except (CompileError, MappingError, SigmaError, indicators.ListError) as problem:
             self._fault(node, str(problem.args[0]), name)
         return simplify.NEVER
+
+    def _field_leaf(self, name: str, value: Any) -> Expr:
+        field, inverted = self.source.resolve(name)
+        if (kind := indicators.kind_of(value)) is not None:
+            return _in_set(field, kind)
+        alias = self.source.alias(name)
+        if alias is not None and (alias.pattern or alias.mentioned or alias.partly):
+            return self._any(value, lambda one: self._translate(field, alias, one))
+        return self._any(value, lambda one: self._compare(field, one, inverted=inverted))
 
     def _any(self, value: Any, make: Callable[[Any], Expr]) -> Expr:
         """The leaf of a value, or an `or` of the leaves it stands for (expand, base64offset, windash)."""
@@ -200,6 +207,13 @@ def _embedded(value: Any) -> tuple[str, str]:
     wild = {_MULTI: ".*", st.SpecialChars.WILDCARD_SINGLE: "."}
     parts = (re.escape(part) if isinstance(part, str) else wild[part] for part in _parts(value))
     return "".join(parts), "" if isinstance(value, st.SigmaCasedString) else "i"
+
+
+def _in_set(field: Field, kind: Kind) -> Expr:
+    _need_text(field, "a list of indicators")
+    if field.name.startswith("host."):
+        raise CompileError("lists of indicators are compared with fields of the record, not of the host")
+    return indicators.leaf(field.name, kind)
 
 
 def _null(field: Field, value: st.SigmaNull) -> Expr:

@@ -7,6 +7,7 @@ from sandfly_web.rules.detection import parse_detection
 from sandfly_web.rules.document import parse_document
 from sandfly_web.rules.faults import Faults
 from sandfly_web.rules.fields import registry
+from sandfly_web.rules.indicators.sets import find_kinds
 from sandfly_web.rules.mapping import LogSource
 from scanners.contract import Expr
 
@@ -27,6 +28,8 @@ def parse_condition(text: str, subject: str, location: str = "condition") -> Exp
     expr = compile_tree(tree, source, faults) if tree is not None else None
     if tree is not None and expr is None:
         faults.add(document.line(("detection",)), "detection", "every record would match; name what it is about")
+    if find_kinds(expr):
+        faults.add(document.line(("detection",)), "detection", "lists of indicators are for rules; name the values")
     faults.raise_if_any()
     assert expr is not None  # noqa: S101 - as above
     return expr

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sandfly_web.rules.indicators.compact import CompactSet
+from sandfly_web.rules.indicators.kinds import Kind
+from sandfly_web.rules.indicators.sets import find_kinds
 from scanners.contract import Limits, Plan, PlanLimits, PlanRule, encode
 
 
@@ -22,21 +25,33 @@ class Plannable(Protocol):
 
 @dataclass(frozen=True)
 class BuiltPlan:
-    """A plan, its JSON bytes and their SHA-256. Reports refer to rules by their place in `plan.rules`."""
+    """A plan, its JSON bytes and their SHA-256. Reports refer to rules by their place in `plan.rules`.
+
+    `sets` are the coded values of `plan.sets`, in their order.
+    """
 
     plan: Plan
     body: bytes
     digest: str
+    sets: tuple[bytes, ...] = ()
 
 
-def build_plan(rules: Sequence[Plannable], limits: Limits) -> BuiltPlan:
-    """One plan for all rules, ordered by rule id. Raises ValueError when two rules share an id."""
+def build_plan(
+    rules: Sequence[Plannable], limits: Limits, indicators: Mapping[Kind, CompactSet] | None = None
+) -> BuiltPlan:
+    """One plan for all rules, ordered by rule id, with those sets of indicators that the rules ask for.
+
+    Raises ValueError when two rules share an id.
+    """
     by_id = {rule.id: rule for rule in rules}
     if len(by_id) != len(rules):
         raise ValueError("two rules of a plan have the same id")
-    plan = Plan(limits=_limits(limits), rules=[by_id[rule_id].plan_rule for rule_id in sorted(by_id)])
+    asked = {kind for rule in rules for kind in find_kinds(rule.plan_rule.when)}
+    sets = [one for kind, one in sorted((indicators or {}).items()) if kind in asked]
+    planned = [by_id[rule_id].plan_rule for rule_id in sorted(by_id)]
+    plan = Plan(limits=_limits(limits), rules=planned, sets=[one.spec for one in sets])
     body = encode(plan)
-    return BuiltPlan(plan, body, hashlib.sha256(body).hexdigest())
+    return BuiltPlan(plan, body, hashlib.sha256(body).hexdigest(), tuple(one.body for one in sets))
 
 
 def _limits(limits: Limits) -> PlanLimits:

@@ -26,6 +26,7 @@ from sandfly_web.rules.correlation import Base, Context
 from sandfly_web.rules.detection import parse_detection, parse_items
 from sandfly_web.rules.document import Document, parse_documents
 from sandfly_web.rules.faults import Faults
+from sandfly_web.rules.indicators import sets as indicators
 from sandfly_web.rules.mapping import HOST_PREFIX, LogSource, MappingError, find_log_source
 from sandfly_web.rules.metadata import AlertOn, Metadata
 from sandfly_web.rules.placeholders import PLACEHOLDERS
@@ -161,6 +162,8 @@ class _File:
         if source is None:
             return None
         when = self._when(document, source, faults)
+        if indicators.find_kinds(when):
+            faults.add(document.line(("detection",)), "detection", f"a correlation {indicators.NO_COUNTING}")
         bounds = scope.parse_scope(document, source, when, faults) if len(faults) == before else None
         moment = self._time(document, source, faults)
         if len(faults) > before:
@@ -278,11 +281,16 @@ class _File:
                         document.first_line, "filter", f"{one.faults.location} does not fit this rule: {one.faults}"
                     )
         found = [side for side in sides if side is not None]
-        return simplify.simplify({"and": found}) if len(found) > 1 else found[0] if found else None
+        when = simplify.simplify({"and": found}) if len(found) > 1 else found[0] if found else None
+        if problem := indicators.find_problem(when):
+            faults.add(document.line(("detection", "condition")), "detection.condition", problem)
+        return when
 
     def _check_reach(self, document: Document, meta: Metadata, when: Expr | None) -> None:
         if meta.alert_on is AlertOn.ABSENCE and meta.type not in {RuleType.DETECTION, RuleType.POLICY}:
             self._fault(document, ("sandfly", "alert_on"), "only detection and policy rules alert on absence")
+        if meta.alert_on is AlertOn.ABSENCE and indicators.find_kinds(when):
+            self._fault(document, ("sandfly", "alert_on"), f"an alert on absence {indicators.NO_COUNTING}")
         if when is None and "detection" in document.values and meta.type not in {RuleType.RECON, RuleType.INCIDENT}:
             self._fault(
                 document,
@@ -322,7 +330,8 @@ class _File:
 
     def _fields(self, document: Document, meta: Metadata, source: LogSource, when: Expr | None) -> tuple[str, ...]:
         """What goes home with a match: the fields the rule names, those its sentence shows, else those it looks at."""
-        known = self._places(document, meta, source, ())
+        told = indicators.FIELDS if indicators.find_kinds(when) else ()
+        known = [name for name in self._places(document, meta, source, told) if name not in told]
         if not meta.fields:
             known.extend(name for name in simplify.field_names(when) if name not in _KEPT_HOME)
         if not known and when is not None:
@@ -361,7 +370,12 @@ def _os(document: Document, faults: Faults) -> Expr | None:
         )
         return None
     tree = parse_items(document, ("sandfly", "os"), faults)
-    return compile_tree(tree, LogSource(fields.registry()["host"]), faults) if tree is not None else None
+    expr = compile_tree(tree, LogSource(fields.registry()["host"]), faults) if tree is not None else None
+    if indicators.find_kinds(expr):
+        faults.add(
+            document.line(("sandfly", "os")), "sandfly.os", "a list of indicators says nothing about a host's kind"
+        )
+    return expr
 
 
 def _notes(document: Document, source: LogSource) -> tuple[str, ...]:

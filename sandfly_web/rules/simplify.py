@@ -13,6 +13,7 @@ NEVER: Expr = {"or": []}
 # Of these, several values in one leaf mean what several leaves mean.
 _MERGED = frozenset({
     "eq", "glob", "contains", "startswith", "endswith", "re", "cidr", "gt", "gte", "lt", "lte", "fieldref", "keyword",
+    "in_set",
 })  # fmt: skip
 
 
@@ -58,7 +59,7 @@ def _merge(word: str, children: list[Expr]) -> list[Expr]:
 
 
 def _merge_key(word: str, leaf: Expr) -> tuple[Any, ...] | None:
-    if leaf.get("op") not in _MERGED:
+    if leaf.get("op") not in _MERGED or (leaf["op"] == "in_set" and word == "and"):
         return None
     wants_all = leaf.get("all", False)
     if len(leaf["values"]) > 1 and wants_all != (word == "and"):

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from sandfly_web.rules.compiled import CompiledRule, Expectation, RecordedVisit, RuleTest
+from sandfly_web.rules.indicators.sets import EXAMPLES, build_sets
 from sandfly_web.rules.plan import build_plan
 from scanners.contract import Limits
 
@@ -94,9 +95,11 @@ def _ask(
 ) -> list[Verdict]:
     if not records and not visits:
         return []
-    plan = build_plan(rules, Limits()).plan
+    built = build_plan(rules, Limits(), build_sets(EXAMPLES))
+    plan = built.plan
     request = {
         "plan": plan,
+        "sets": built.sets,
         "records": _listed(records),
         "visits": [
             {"host": None if visit.host is None else dict(visit.host), "records": _listed(visit.records)}

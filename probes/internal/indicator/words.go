@@ -3,6 +3,7 @@ package indicator
 import (
 	"net/netip"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -101,8 +102,17 @@ func findAddresses(s *Set, value string, words *budget, use func(string)) {
 	})
 }
 
+// isBlocked tells a line of a hosts file that gives its names no address: it keeps the host away from them.
+func isBlocked(value string) bool {
+	end := strings.IndexAny(value, " \t")
+	return end > 0 && slices.Contains([]string{"0.0.0.0", "127.0.0.1", "::", "::1"}, value[:end])
+}
+
 // findDomains looks up every name and the domains it is below: what lies below a bad domain is bad.
 func findDomains(s *Set, value string, words *budget, use func(string)) {
+	if isBlocked(value) {
+		return
+	}
 	in := func(c byte) bool { return isAlnum(c) || c == '.' || c == '-' || c == '_' }
 	fits := func(run string) bool { return len(run) >= 4 && strings.IndexByte(run, '.') >= 0 }
 	runs(value, in, words, fits, func(run string) {

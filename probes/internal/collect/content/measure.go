@@ -5,6 +5,7 @@ import (
 	"crypto/md5"  // #nosec: an indicator that threat feeds use, not a protection
 	"crypto/sha1" // #nosec: as above
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -37,21 +38,68 @@ func (f *File) each(limit int64, use func(chunk []byte)) (more bool, err error) 
 	}
 }
 
-// Digests reads the file once and gives the lower-case hex digest for each name of md5, sha1 and sha256 asked for.
+// hashes are the digests of content that there are fields for.
+var hashes = []string{"md5", "sha1", "sha256", "sha512"}
+
+// WantedDigests are the names of digests that a plan may ask for, where prefix stands before them in its fields; they
+// are best taken in one reading.
+func WantedDigests(fields map[string]bool, prefix string) []string {
+	var names []string
+	for _, name := range hashes {
+		if fields[prefix+name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// DigestFields makes a field for each digest of content: prefix and doc stand before and behind its name.
+func DigestFields[R any](prefix, doc, source string, get func(r R, name string) (any, error)) []collect.Field[R] {
+	var fields []collect.Field[R]
+	for _, name := range hashes {
+		fields = append(fields, collect.Field[R]{
+			Name: prefix + name, Type: "string", Unit: "hex", Cost: collect.Costly, Source: source,
+			Doc: strings.Replace(strings.ToUpper(name), "SHA", "SHA-", 1) + " of " + doc,
+			Get: func(r R) (any, error) { return get(r, name) },
+		})
+	}
+	return fields
+}
+
+// Digested keeps the digests of one file. Wanted ones are taken in one reading.
+type Digested struct{ held map[string]string }
+
+// Get gives one digest, "" where open gives no file.
+func (d *Digested) Get(name string, wanted []string, open func() (*File, error)) (string, error) {
+	if digest, ok := d.held[name]; ok {
+		return digest, nil
+	}
+	file, err := open()
+	if err != nil || file == nil {
+		return "", err
+	}
+	defer file.Close()
+	if d.held, err = file.Digests(MaxHashBytes, append([]string{name}, wanted...)...); err != nil {
+		return "", err
+	}
+	return d.held[name], nil
+}
+
+// Digests reads the file once and gives the lower-case hex digest for each name of md5, sha1, sha256 and sha512 asked for.
 // A file of more than limit bytes is collect.ErrLimit: the digest of a part would match nothing.
 func (f *File) Digests(limit int64, names ...string) (map[string]string, error) {
 	if f.size > limit {
 		return nil, fmt.Errorf("%d bytes: %w", f.size, collect.ErrLimit)
 	}
-	makers := map[string]func() hash.Hash{"md5": md5.New, "sha1": sha1.New, "sha256": sha256.New}
-	hashes := map[string]hash.Hash{}
+	makers := map[string]func() hash.Hash{"md5": md5.New, "sha1": sha1.New, "sha256": sha256.New, "sha512": sha512.New}
+	running := map[string]hash.Hash{}
 	for _, name := range names {
 		if maker, ok := makers[name]; ok {
-			hashes[name] = maker()
+			running[name] = maker()
 		}
 	}
 	more, err := f.each(limit, func(chunk []byte) {
-		for _, h := range hashes {
+		for _, h := range running {
 			h.Write(chunk)
 		}
 	})
@@ -62,7 +110,7 @@ func (f *File) Digests(limit int64, names ...string) (map[string]string, error) 
 		return nil, fmt.Errorf("grew past %d bytes: %w", limit, collect.ErrLimit)
 	}
 	out := map[string]string{}
-	for name, h := range hashes {
+	for name, h := range running {
 		out[name] = hex.EncodeToString(h.Sum(nil))
 	}
 	return out, nil

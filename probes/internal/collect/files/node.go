@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 
-	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
 )
 
@@ -362,14 +361,3 @@ func (n *node) baseName() string {
 
 // isHidden tells a name that ls(1) leaves out.
 func (n *node) isHidden() bool { return strings.HasPrefix(n.baseName(), ".") }
-
-// wantedHashes are the digests among the wanted fields.
-func wantedHashes(want collect.Want) []string {
-	var names []string
-	for _, name := range []string{"md5", "sha1", "sha256"} {
-		if want.Fields[name] {
-			names = append(names, name)
-		}
-	}
-	return names
-}

@@ -217,6 +217,7 @@ func contentFields() []nodeField {
 		{Name: "sha256", Type: "string", Unit: "hex", Cost: collect.Costly, Doc: "SHA-256; limit above 64 MiB", Source: source, Get: digest("sha256")},
 		{Name: "md5", Type: "string", Unit: "hex", Cost: collect.Costly, Doc: "MD5; limit above 64 MiB", Source: source, Get: digest("md5")},
 		{Name: "sha1", Type: "string", Unit: "hex", Cost: collect.Costly, Doc: "SHA-1; limit above 64 MiB", Source: source, Get: digest("sha1")},
+		{Name: "sha512", Type: "string", Unit: "hex", Cost: collect.Costly, Doc: "SHA-512; limit above 64 MiB", Source: source, Get: digest("sha512")},
 		{Name: "entropy", Type: "float", Unit: "bits per byte", Cost: collect.Costly, Doc: "Shannon entropy of the first 4 MiB, 0 to 8",
 			Source: source, Get: reading(func(_ *node, f *content.File) (any, error) {
 				bits, err := f.Entropy(content.MaxEntropyBytes)

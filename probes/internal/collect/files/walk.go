@@ -59,7 +59,7 @@ func (w *walker) run() error {
 	var rules []rule
 	w.hashes = map[string][]string{}
 	for subject, want := range w.want {
-		w.hashes[subject] = wantedHashes(want)
+		w.hashes[subject] = content.WantedDigests(want.Fields, "")
 		scopes := want.Scopes
 		if len(scopes) == 0 {
 			scopes = defaultScopes

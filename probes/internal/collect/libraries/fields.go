@@ -68,28 +68,19 @@ func (l *library) isSame() (any, error) {
 
 func (l *library) isMemory() bool { return strings.HasPrefix(l.path, "/memfd:") }
 
-// maxHash bounds a library whose digest is taken.
-const maxHash = content.MaxHashBytes
-
-func (l *library) sha256() (any, error) {
-	digest, err := l.digest.Get(func() (string, error) {
-		if l.isMemory() || l.deleted {
-			return "", nil
-		}
+// hash is a digest of the file at the path; absent when it is deleted or was never a file.
+func (l *library) hash(name string) (any, error) {
+	if l.isMemory() || l.deleted {
+		return nil, nil
+	}
+	digest, err := l.digests.Get(name, l.hashes, func() (*content.File, error) {
 		file, err := content.Open(l.tree(), l.path)
 		if content.IsAbsent(err) {
-			return "", nil
+			return nil, nil
 		}
-		if err != nil {
-			return "", err
-		}
-		defer file.Close()
-		return file.SHA256(maxHash)
+		return file, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return fact.String(digest), nil
+	return fact.String(digest), err
 }
 
 var temporary = []string{"/tmp/", "/var/tmp/", "/dev/shm/", "/run/user/", "/run/shm/", "/run/lock/"}
@@ -106,7 +97,7 @@ var subject = collect.NewSubject("library",
 		"preloading.",
 	[]string{"path", "deleted", "in_container"},
 	[]string{"path", "deleted", "process.names", "process_count", "pids", "injected_by"},
-	[]collect.Field[*library]{
+	append([]collect.Field[*library]{
 		fact.Free("path", fact.Text, "path, as the process sees it; /memfd:NAME for code in a memory file", fromMaps,
 			func(l *library) any { return l.path }),
 		fact.Free("name", fact.Text, "last component of the path", fromMaps,
@@ -167,6 +158,4 @@ var subject = collect.NewSubject("library",
 			ofFile(func(st *content.Stat) any { return st.Ctime })),
 		fact.Cheap("world_writable", fact.Bool, "others may write to the file at the path", fromFile,
 			ofFile(func(st *content.Stat) any { return st.Mode&syscall.S_IWOTH != 0 })),
-		fact.Costly("sha256", fact.Hex, "digest of the file at the path; none when it is deleted", "content",
-			(*library).sha256),
-	})
+	}, content.DigestFields("", "the file at the path; none when it is deleted, at most 64 MiB", "content", (*library).hash)...))

@@ -44,7 +44,7 @@ type library struct {
 	foreign   bool     // the first process sees another tree than the host
 	hasMounts bool     // foreign is known
 	stat      fact.Lazy[*content.Stat]
-	digest    fact.Lazy[string]
+	digests   content.Digested
 }
 
 // key tells libraries apart.
@@ -58,6 +58,7 @@ type key struct {
 type visit struct {
 	env       *collect.Env
 	fs        procfs.FS
+	hashes    []string // digests that the plan may ask for
 	preloads  []string // of /etc/ld.so.preload
 	preloadIn error    // why they could not be read
 	environs  error    // why the variables of some processes could not be read
@@ -68,7 +69,7 @@ type visit struct {
 
 func run(ctx context.Context, env *collect.Env, want map[string]collect.Want, emit collect.Emit,
 	status *collect.Status) error {
-	v := &visit{env: env, fs: fact.Tree(env), found: map[key]*library{}}
+	v := &visit{env: env, fs: fact.Tree(env), hashes: content.WantedDigests(want["library"].Fields, ""), found: map[key]*library{}}
 	pids, err := v.fs.ReadPIDs()
 	if err != nil {
 		status.Fail("library", err)

@@ -20,7 +20,8 @@ var moduleSubject = collect.NewSubject("kernel_module",
 	"A loaded kernel module, as /proc/modules or /sys/module shows it.",
 	[]string{"name"},
 	[]string{"name", "taint", "in_proc_modules", "in_sys_module", "path"},
-	moduleFacts)
+	slices.Concat(moduleFacts, content.DigestFields("file_", "its file as it lies there, packed or not; absent without a file",
+		"the module's file", moduleDigest)))
 
 // modules is what the records of one visit share.
 type modules struct {
@@ -29,6 +30,7 @@ type modules struct {
 	noList   bool // the kernel shows no /proc/modules
 	files    lazy[map[string]string]
 	builtins lazy[map[string]string]
+	wanted   []string // digests that the plan may ask for
 }
 
 // module is one loaded module; listed is nil when /proc/modules does not have it.
@@ -37,13 +39,14 @@ type module struct {
 	name   string
 	listed *procfs.Module
 	inSys  bool
+	hashes content.Digested
 }
 
 func moduleCollector() collect.Collector {
 	return collect.Collector{Name: "kernel_module", Subjects: []*collect.Subject{moduleSubject}, Run: runModules}
 }
 
-func runModules(ctx context.Context, env *collect.Env, _ map[string]collect.Want, emit collect.Emit,
+func runModules(ctx context.Context, env *collect.Env, want map[string]collect.Want, emit collect.Emit,
 	status *collect.Status) error {
 	found, err := readModules(env)
 	if err != nil {
@@ -51,6 +54,7 @@ func runModules(ctx context.Context, env *collect.Env, _ map[string]collect.Want
 		return nil
 	}
 	for _, m := range found {
+		m.wanted = content.WantedDigests(want["kernel_module"].Fields, "file_")
 		if err := errors.Join(ctx.Err(), env.Throttle.Pause()); err != nil {
 			return err
 		}
@@ -268,6 +272,22 @@ func moduleBuiltin(m *module) (any, error) {
 	}
 	_, found := builtins[m.name]
 	return found, nil
+}
+
+// moduleDigest is a digest of the module's file as it lies there, packed or not; absent when there is none.
+func moduleDigest(m *module, name string) (any, error) {
+	path, err := m.path()
+	if err != nil || path == "" {
+		return nil, err
+	}
+	digest, err := m.hashes.Get(name, m.wanted, func() (*content.File, error) {
+		file, err := content.Open(m.env, path)
+		if content.IsAbsent(err) {
+			return nil, nil
+		}
+		return file, err
+	})
+	return text(digest), err
 }
 
 // signatureMark ends a signed module file, see scripts/sign-file.c of Linux.

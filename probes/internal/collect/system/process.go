@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sandfly/probes/internal/collect"
+	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/procfs"
 )
 
@@ -16,7 +17,7 @@ var processSubject = collect.NewSubject("process",
 	[]string{"pid", "parent", "name", "path", "cmdline", "username", "uid", "euid", "start_time", "exe_deleted",
 		"ancestors.name"},
 	slices.Concat(processBasics, processCredentials, processProgram, processContext, processMemory, processFamily,
-		processNetwork))
+		processNetwork, content.DigestFields("exe_", "the program, also when it is deleted; at most 64 MiB", sourceExe, programDigest)))
 
 // processCollector yields processes and sockets.
 func processCollector() collect.Collector {
@@ -47,6 +48,7 @@ func runProcesses(ctx context.Context, env *collect.Env, want map[string]collect
 		return nil
 	}
 	if wantsProcesses {
+		t.hashes = content.WantedDigests(want["process"].Fields, "exe_")
 		if err := emitProcesses(ctx, t, emit, status); err != nil {
 			return err
 		}

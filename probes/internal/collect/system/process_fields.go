@@ -113,8 +113,6 @@ var processProgram = processFields{
 	cheap("package_owned", asBool, "the program's path belongs to an installed package of the host; absent in "+
 		"containers, for programs that were never files, and without a package database",
 		"databases of dpkg, rpm and apk", (*process).packageOwned),
-	costly("exe_sha256", asText, "SHA-256 of the program, also when it is deleted; at most 64 MiB", sourceExe,
-		(*process).sha256),
 	costly("exe_entropy", asEntropy, "entropy of the program's first 4 MiB, 0 to 8", sourceExe,
 		(*process).entropy),
 	costly("exe_magic", asText, "class of the program's content, as file.magic", sourceExe, (*process).magic),

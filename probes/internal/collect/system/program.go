@@ -139,12 +139,13 @@ type programKey struct {
 
 // programContent is what was read of one program file.
 type programContent struct {
-	sha256, magic lazy[string]
-	entropy       lazy[float64]
+	digests content.Digested
+	magic   lazy[string]
+	entropy lazy[float64]
 }
 
-// ofContent reads a fact of the program's content; absent when there is no program.
-func ofContent[T any](p *process, which func(*programContent) *lazy[T], from func(*content.File) (T, error)) (any, error) {
+// content is what is known of the program file's content; nil when there is no program.
+func (p *process) content() (*programContent, error) {
 	st, err := p.programFile()
 	if err != nil || st == nil {
 		return nil, err
@@ -154,6 +155,15 @@ func ofContent[T any](p *process, which func(*programContent) *lazy[T], from fun
 	if held == nil {
 		held = &programContent{}
 		p.programs[key] = held
+	}
+	return held, nil
+}
+
+// ofContent reads a fact of the program's content; absent when there is no program.
+func ofContent[T any](p *process, which func(*programContent) *lazy[T], from func(*content.File) (T, error)) (any, error) {
+	held, err := p.content()
+	if err != nil || held == nil {
+		return nil, err
 	}
 	v, err := which(held).get(func() (v T, err error) {
 		file, err := content.Open(p.env, p.exePath())
@@ -171,9 +181,17 @@ func ofContent[T any](p *process, which func(*programContent) *lazy[T], from fun
 	return v, nil
 }
 
-func (p *process) sha256() (any, error) {
-	return ofContent(p, func(c *programContent) *lazy[string] { return &c.sha256 },
-		func(f *content.File) (string, error) { return f.SHA256(content.MaxHashBytes) })
+// programDigest is a digest of the program's content; absent when there is no program.
+func programDigest(p *process, name string) (any, error) {
+	held, err := p.content()
+	if err != nil || held == nil {
+		return nil, err
+	}
+	digest, err := held.digests.Get(name, p.hashes, func() (*content.File, error) { return content.Open(p.env, p.exePath()) })
+	if err != nil {
+		return nil, p.explain(err)
+	}
+	return digest, nil
 }
 
 func (p *process) entropy() (any, error) {

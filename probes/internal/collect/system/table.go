@@ -25,6 +25,7 @@ type table struct {
 	accounts lazy[*accounts.Accounts]
 	sockets  lazy[*socketTable]
 	programs map[programKey]*programContent
+	hashes   []string // of programs, that the plan may ask for
 }
 
 // readTable lists the processes. Those that end meanwhile are left out.

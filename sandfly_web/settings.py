@@ -37,6 +37,7 @@ INSTALLED_APPS = [
     "auditlog",
     "sandfly_web.inventory",
     "sandfly_web.rules",
+    "sandfly_web.rules.indicators",
     "sandfly_web.scans",
     "sandfly_web.findings",
     "sandfly_web.accounts",

@@ -17,6 +17,8 @@ from django.db.models import Q
 from sandfly_web.rules import catalog
 from sandfly_web.rules.compiled import CompiledRule, RuleErrors, RuleStatus
 from sandfly_web.rules.depth import is_deep
+from sandfly_web.rules.indicators.services import active_kinds
+from sandfly_web.rules.indicators.sets import has_lists
 from sandfly_web.rules.models import PackedRule, Rule, RulePack, RuleRevision
 from sandfly_web.rules.packs import Pack
 from sandfly_web.rules.packs import PackedRule as PackRule
@@ -279,8 +281,8 @@ def select_rules(
 
     Names (or ids): exactly these, also when disabled, so that a rule can be tried before it is enabled. Else all
     enabled rules of the types (default: detection and recon) that have one of the tags, if any are given; a tag may
-    leave out its namespace. Deep rules (`rules.depth`) only when asked for. Raises ValidationError for a name or type
-    that is not there.
+    leave out its namespace. Deep rules (`rules.depth`) only when asked for, those on lists of indicators only where one
+    is there. Raises ValidationError for a name or type that is not there.
     """
     wanted = list(names)
     if wanted:
@@ -292,7 +294,9 @@ def select_rules(
     rules = Rule.objects.filter(type__in=kinds, is_enabled=True).defer("source", "description").order_by("pk")
     words = {tag.lower() for tag in tags}
     chosen = [rule for rule in rules if not words or _has_tag(rule.tags, words)]
-    return [rule for rule in chosen if deep or not is_deep(decode_plan_rule(rule.plan_rule))]
+    plans = [(rule, decode_plan_rule(rule.plan_rule)) for rule in chosen]
+    loaded = active_kinds()
+    return [rule for rule, plan in plans if (deep or not is_deep(plan)) and has_lists(plan.when, loaded)]
 
 
 def _has_tag(tags: list[str], words: set[str]) -> bool:

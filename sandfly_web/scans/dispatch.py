@@ -20,12 +20,13 @@ from redis.exceptions import RedisError
 from sandfly_web.broker import redis_client
 from sandfly_web.celery import app
 from sandfly_web.inventory.models import Zone
+from sandfly_web.rules.indicators.models import IndicatorSet
 from sandfly_web.scans import heartbeats
 from sandfly_web.scans.claims import claim_due
 from sandfly_web.scans.jobs import JobError, build_job, load_jumps, scans_for_jobs
 from sandfly_web.scans.models import Plan, Scan
 from sandfly_web.scans.services import CANCEL_MARK_S
-from scanners.contract import SCAN_TASK, ScanJob, cancel_key, plan_key, zone_queue
+from scanners.contract import SCAN_TASK, ScanJob, cancel_key, plan_key, set_key, zone_queue
 
 if TYPE_CHECKING:
     import random
@@ -157,6 +158,7 @@ class _Keep:
 
     digest: str
     body: str
+    sets: list[str]
     expires_at: datetime
 
 
@@ -197,8 +199,8 @@ def _plans_of(jobs: list[ScanJob]) -> list[_Keep]:
     digests = {job.plan_digest for job in jobs}
     in_flight = Scan.objects.filter(plan__in=digests, status__in=Scan.UNFINISHED, dispatched_at__isnull=False)
     last = dict(in_flight.order_by().values("plan").annotate(last=Max("expires_at")).values_list("plan", "last"))
-    bodies = Plan.objects.filter(pk__in=digests).values_list("pk", "body")
-    return [_Keep(digest, body, last[digest]) for digest, body in bodies]
+    bodies = Plan.objects.filter(pk__in=digests).values_list("pk", "body", "set_digests")
+    return [_Keep(digest, body, sets, last[digest]) for digest, body, sets in bodies]
 
 
 def _build_jobs(scans: list[Scan], zone_id: int, now: datetime) -> list[ScanJob]:
@@ -238,6 +240,18 @@ def _put_plans(redis: Redis, outgoing: _Outgoing) -> None:
             left_s = int((plan.expires_at - outgoing.sent_at).total_seconds())
             pipe.set(plan_key(plan.digest), plan.body, ex=left_s + PLAN_MARGIN_S)
         pipe.execute()
+    _put_sets(redis, outgoing)
+
+
+def _put_sets(redis: Redis, outgoing: _Outgoing) -> None:
+    """Sets are large and seldom change: those that Redis has are only kept for longer."""
+    lives_s: dict[str, int] = {}
+    for plan in outgoing.plans:
+        left_s = int((plan.expires_at - outgoing.sent_at).total_seconds()) + PLAN_MARGIN_S
+        lives_s |= {digest: max(left_s, lives_s.get(digest, 0)) for digest in plan.sets}
+    missing = [digest for digest, left_s in lives_s.items() if not redis.expire(set_key(digest), left_s)]
+    for row in IndicatorSet.objects.filter(pk__in=missing) if missing else []:
+        redis.set(set_key(row.digest), bytes(row.body), ex=lives_s[row.digest])
 
 
 def _send(job: ScanJob, outgoing: _Outgoing, producer: Any) -> None:

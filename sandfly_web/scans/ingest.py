@@ -19,6 +19,8 @@ from sandfly_web.findings.hostkey import HOST_KEY_CHANGED, host_key_sightings
 from sandfly_web.findings.intervals import retire_missing, store_observations
 from sandfly_web.findings.sightings import Visit, store_sightings
 from sandfly_web.inventory.facts import HOST_COLUMNS, store_facts, store_keys
+from sandfly_web.rules.indicators.services import look_up
+from sandfly_web.rules.indicators.verify import verify_report
 from sandfly_web.scans.cleaning import clean_text, clean_value
 from sandfly_web.scans.heartbeats import QUEUED_AGAIN
 from sandfly_web.scans.models import Scan
@@ -123,6 +125,7 @@ def _store(report: ScanReport, now: datetime) -> bool:
         return False
     visit = Visit(scan.host_id, scan.pk, _observed_at(scan, report, now))
     rules = _read_rules(report)
+    report = verify_report(report, {rule.id: rule.when for rule in rules.values()}, look_up)
     subjects = {match.subject for match in report.matches}
     allowlist = active_entries(scan.host, subjects, now) if subjects else []
     seen = read_matches(str(scan.host_id), report.matches, rules, allowlist)

@@ -64,6 +64,7 @@ class Plan(models.Model):
     digest = models.CharField(max_length=64, primary_key=True)
     body = models.TextField()
     rule_ids = models.JSONField(default=list)
+    set_digests = models.JSONField(default=list, help_text="Of the sets of indicators that go with it, in its order.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

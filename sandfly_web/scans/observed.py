@@ -11,6 +11,8 @@ from sandfly_web.findings.fingerprint import content_digest, fingerprint, identi
 from sandfly_web.findings.intervals import Observation
 from sandfly_web.findings.sightings import Sighting
 from sandfly_web.rules.explain import render
+from sandfly_web.rules.indicators.sets import FIELDS
+from sandfly_web.rules.indicators.verify import level_of
 from sandfly_web.rules.models import Rule
 from sandfly_web.scans.cleaning import clean_record, clean_text
 from scanners.contract import CollectorState, RuleMatch, RuleState, ScanReport
@@ -147,17 +149,22 @@ def _sighting(host: str, rule: RuleFacts, match: _Cleaned, allowlist: Sequence[E
         rule_name=rule.name,
         subject=match.subject,
         title=rule.title,
-        level=rule.level,
+        level=level_of(match.record, rule.level),
         tags=rule.tags,
         explanation=render(rule.explain, match.record) if rule.explain else rule.title,
         identity=match.identity,
         evidence=match.record,
         # Other rules of the same visit add fields to the record; they are no change of this rule's evidence.
-        evidence_digest=content_digest(match.subject, match.record, rule.fields),
+        evidence_digest=content_digest(match.subject, match.record, _told(rule, match)),
         truncated=match.truncated,
         unknown=match.unknown,
         allowed_by=_allowed_by(rule, match, allowlist),
     )
+
+
+def _told(rule: RuleFacts, match: _Cleaned) -> tuple[str, ...]:
+    """What a finding rests on: the rule's fields, and the indicator where there is one."""
+    return (*rule.fields, *(name for name in FIELDS if name in match.record))
 
 
 def _observation(rules: list[RuleFacts], match: _Cleaned) -> Observation:

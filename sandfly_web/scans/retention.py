@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Exists, Model, OuterRef, QuerySet
 
 from sandfly_web.findings.models import Record
+from sandfly_web.rules.indicators.services import delete_unused_sets
 from sandfly_web.scans.models import Plan, Scan
 
 # Small transactions: dispatch and ingest work on the same tables meanwhile.
@@ -26,6 +27,7 @@ class Deleted:
     scans: int
     records: int
     plans: int
+    sets: int = 0
 
 
 def delete_old(now: datetime, scan_days: int, record_days: int) -> Deleted:
@@ -39,7 +41,9 @@ def delete_old(now: datetime, scan_days: int, record_days: int) -> Deleted:
     records = Record.objects.filter(is_current=False, last_seen_at__lt=now - timedelta(days=record_days))
     in_use = Scan.objects.filter(plan=OuterRef("pk"))
     plans = Plan.objects.filter(~Exists(in_use), created_at__lt=now - PLAN_GRACE)
-    return Deleted(_delete(scans), _delete(records), _delete(plans))
+    gone = Deleted(_delete(scans), _delete(records), _delete(plans))
+    used = {digest for one in Plan.objects.values_list("set_digests", flat=True) for digest in one}
+    return replace(gone, sets=delete_unused_sets(now - PLAN_GRACE, used))
 
 
 def _delete(rows: QuerySet[Any]) -> int:

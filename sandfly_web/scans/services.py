@@ -19,6 +19,8 @@ from redis.exceptions import RedisError
 from sandfly_web.broker import redis_client
 from sandfly_web.findings.models import Finding, FindingEvent
 from sandfly_web.inventory.models import Host
+from sandfly_web.rules.indicators.services import active_sets
+from sandfly_web.rules.indicators.sets import find_kinds
 from sandfly_web.rules.models import Rule
 from sandfly_web.rules.plan import build_plan
 from sandfly_web.rules.services import select_rules, stored_rules
@@ -124,10 +126,16 @@ def ensure_plan(rules: Sequence[Rule]) -> Plan:
     """The plan of these rules, which all scans with the same rules share. Raises ValidationError without rules."""
     if not rules:
         raise ValidationError({"rules": "no enabled rule fits the choice"})
-    built = build_plan(stored_rules(rules), Limits())
+    stored = stored_rules(rules)
+    sets = active_sets() if any(find_kinds(rule.plan_rule.when) for rule in stored) else {}
+    built = build_plan(stored, Limits(), sets)
     plan, _ = Plan.objects.get_or_create(
         digest=built.digest,
-        defaults={"body": built.body.decode(), "rule_ids": [rule.id for rule in built.plan.rules]},
+        defaults={
+            "body": built.body.decode(),
+            "rule_ids": [rule.id for rule in built.plan.rules],
+            "set_digests": [one.digest for one in built.plan.sets],
+        },
     )
     return plan
 

@@ -6,7 +6,7 @@ list, looked up in afterwards, decides what the rule says.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from typing import Any
 
 import sigma.types as st
@@ -64,6 +64,12 @@ def find_kinds(expression: Any) -> frozenset[Kind]:
     return frozenset(Kind(kind) for one in _leaves(expression) for kind in one["values"])
 
 
+def has_lists(expression: Any, loaded: Collection[Kind]) -> bool:
+    """Whether a condition needs no list, or one of those it asks for is loaded: else there is nothing to look for."""
+    asked = find_kinds(expression)
+    return not asked or any(kind in asked for kind in loaded)
+
+
 def _leaves(expression: Any) -> Iterator[Expr]:
     if isinstance(expression, dict):
         if expression.get("op") == OPERATOR:
@@ -103,7 +109,7 @@ def _is_negated(expression: Expr) -> bool:
     return any(_is_negated(side) for side in expression.get("and") or expression.get("or") or [])
 
 
-def build_sets(indicators: tuple[Indicator, ...]) -> dict[Kind, CompactSet]:
+def build_sets(indicators: Iterable[Indicator]) -> dict[Kind, CompactSet]:
     """A set of every kind that is there, from entries that are at hand; see `services` for those in the database."""
     keys: dict[Kind, set[int]] = {}
     prefixes: set[tuple[int, int]] = set()

@@ -14,6 +14,7 @@ import msgspec
 from sandfly_web.findings.fingerprint import fingerprint
 from sandfly_web.rules.compiled import CompiledRule, RuleType
 from sandfly_web.rules.explain import render
+from sandfly_web.rules.indicators.verify import level_of
 from sandfly_web.scans.cleaning import clean_mapping
 from scanners.contract import Outcome, RuleMatch, RuleState, ScanReport
 
@@ -52,7 +53,7 @@ def describe_finding(label: str, rule: CompiledRule, match: RuleMatch, observed_
     return {
         "type": "finding",
         "host": label,
-        "rule": describe_rule(rule),
+        "rule": {**describe_rule(rule), "level": level_of(record, str(rule.level))},
         "status": str(RuleState.ALERT),
         "explanation": render(rule.explain, record),
         "subject": {**record, "kind": match.subject},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -15,10 +15,14 @@ from sandfly_web.inventory.targets import Target, TargetError, expand_targets, p
 from sandfly_web.rules.catalog import load_catalog
 from sandfly_web.rules.compiled import CompiledRule, RuleErrors
 from sandfly_web.rules.depth import is_deep
+from sandfly_web.rules.indicators.kinds import Kind
+from sandfly_web.rules.indicators.sets import has_lists
+from sandfly_web.rules.indicators.verify import verify_report
 from sandfly_web.rules.plan import BuiltPlan, build_plan
 from sandfly_web.rules.select import select
 from sandfly_web.scans.oneshot.formats import Ecs, JsonDocument, JsonLines, Sarif, Writer
 from sandfly_web.scans.oneshot.identity import IdentityOptions, collect_secrets, credential_for
+from sandfly_web.scans.oneshot.indicators import read_indicator_files
 from sandfly_web.scans.oneshot.known_hosts import find_keys, format_entry, parse_known_hosts
 from sandfly_web.scans.oneshot.progress import show_progress
 from sandfly_web.scans.oneshot.results import Summary, describe_report
@@ -49,6 +53,7 @@ class RunVisit(Protocol):
         secrets: list[CredentialSecret],
         *,
         jump_secrets: list[CredentialSecret],
+        sets: Sequence[bytes],
         on_phase: Callable[[Phase], None],
     ) -> ScanReport: ...
 
@@ -85,10 +90,12 @@ class KnownHosts:
             self.entries += parse_known_hosts(lines)
 
 
-def choose_rules(types: str, names: list[str], *, deep: bool = False) -> list[CompiledRule]:
+def choose_rules(
+    types: str, names: list[str], *, deep: bool = False, loaded: Collection[Kind] = ()
+) -> list[CompiledRule]:
     """Rules of the catalogue by type (deep ones when asked for), or exactly those named by name, tag or rule file.
 
-    Raises SessionError.
+    `loaded` are the kinds of indicators that are at hand; rules on others are only run by name. Raises SessionError.
     """
     files = [name for name in names if name.endswith((".yml", ".yaml")) and Path(name).is_file()]
     try:
@@ -98,6 +105,7 @@ def choose_rules(types: str, names: list[str], *, deep: bool = False) -> list[Co
         if not names:
             wanted = select(load_catalog(), types=[word.strip() for word in types.split(",") if word.strip()])
             chosen = [rule for rule in wanted if deep or not is_deep(rule.plan_rule)]
+            chosen = [rule for rule in chosen if has_lists(rule.plan_rule.when, loaded)]
     except (RuleErrors, ValueError) as error:
         raise SessionError(str(error)) from None
     chosen = list({rule.id: rule for rule in chosen}.values())
@@ -156,7 +164,9 @@ class Visitor:
         else:
             secrets = [credential_for(target.username, self.secrets, self.become)]
         jump_secrets = [credential_for(jump.username, self.secrets, Become.NONE) for jump in self.jumps]
-        return self.run_visit(job, self.plan.body, secrets, jump_secrets=jump_secrets, on_phase=on_phase)
+        return self.run_visit(
+            job, self.plan.body, secrets, jump_secrets=jump_secrets, sets=self.plan.sets, on_phase=on_phase
+        )
 
     def become_only(self) -> dict[str, str]:
         """For this machine only the password of sudo matters."""
@@ -165,9 +175,10 @@ class Visitor:
 
 def run_session(options: dict[str, Any], run_visit: RunVisit) -> int:
     """Exit status of the whole run. Raises TargetError, IdentityError and SessionError before any host is touched."""
-    rules = choose_rules(options["type"], options["rule"], deep=options["deep"])
+    lists = read_indicator_files(options["indicators"], sys.stderr)
+    rules = choose_rules(options["type"], options["rule"], deep=options["deep"], loaded=lists.sets)
     limits = PRIORITY_LIMITS[options["priority"]]
-    plan = build_plan(rules, limits)
+    plan = build_plan(rules, limits, lists.sets)
     jumps = tuple(next(parse_target(text)) for text in options["jump"])
     known = KnownHosts(options["known_hosts"])
     visitor = Visitor(run_visit, plan, options, jumps)
@@ -181,6 +192,7 @@ def run_session(options: dict[str, Any], run_visit: RunVisit) -> int:
         jumps=jumps,
     )
     by_id = {rule.id: rule for rule in rules}
+    conditions = {rule.id: rule.plan_rule.when for rule in rules}
     summary = Summary(fail_on=options["fail_on"])
     targets = expand_targets(options["targets"], read_lines)
     with open_output(options["output"]) as out, show_progress(enabled=sys.stderr.isatty()) as on_phase:
@@ -188,7 +200,8 @@ def run_session(options: dict[str, Any], run_visit: RunVisit) -> int:
         for target, report in run_visits(targets, job_options, visitor, on_phase, options["concurrency"]):
             if options["accept_new_host_keys"] and report.failure is None:
                 known.remember(target.address, target.port, list(report.presented_host_keys))
-            result = describe_report(target.label, report, by_id)
+            verified = verify_report(report, conditions, lists.look_up)
+            result = describe_report(target.label, verified, by_id)
             writer.add(result)
             summary.add(result)
         writer.finish(summary)

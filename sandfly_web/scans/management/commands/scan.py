@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sandfly_web.inventory.targets import TargetError
 from sandfly_web.scans.oneshot.identity import IdentityError
+from sandfly_web.scans.oneshot.indicators import IndicatorFileError
 from sandfly_web.scans.oneshot.results import LEVELS
 from sandfly_web.scans.oneshot.runner import PRIORITY_LIMITS
 from sandfly_web.scans.oneshot.session import FORMATS, SessionError, run_session
@@ -29,6 +30,7 @@ exit status: 0 no finding of --fail-on level or above, 1 findings, 2 a host coul
 examples:
   ./manage.py scan local
   ./manage.py scan root@10.0.0.5 --identity ~/.ssh/id_ed25519 --accept-new-host-keys
+  ./manage.py scan local --indicators report.csv --indicators feed.stix.json
   ./manage.py scan admin@10.0.0.0/24 --ask-password --become sudo --format jsonl --output findings.jsonl
 """
 
@@ -50,7 +52,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             status = run_session(options, run_visit)
-        except (TargetError, IdentityError, SessionError) as error:
+        except (TargetError, IdentityError, SessionError, IndicatorFileError) as error:
             raise CommandError(str(error), returncode=2) from None
         except KeyboardInterrupt:
             raise CommandError("stopped", returncode=130) from None
@@ -74,6 +76,10 @@ def add_rule_arguments(parser: CommandParser) -> None:
     group.add_argument(
         "--rule", action="append", default=[], metavar="NAME|TAG|FILE.yml", help="only these; repeatable"
     )
+    group.add_argument(
+        "--indicators", action="append", default=[], type=Path, metavar="FILE",
+        help="look for the hashes, addresses, domains, paths and keys in it (text, CSV, STIX 2.1, MISP); repeatable",
+    )  # fmt: skip
     group.add_argument("--deep", action="store_true", help="also every file of every package, every process id")
     group.add_argument("--priority", choices=sorted(PRIORITY_LIMITS), default="normal", help="how much CPU it may take")
 

@@ -149,7 +149,10 @@ def _replace_entries(row: IndicatorList, entries: Iterable[Indicator]) -> dict[s
             "CREATE TEMPORARY TABLE incoming_indicator"
             " (kind text, key bigint, value text, description text, reference text) ON COMMIT DROP"
         )
-        cursor.copy_expert(f"COPY incoming_indicator ({_COLUMNS}) FROM STDIN", _Rows(entries), 1 << 16)
+        rows = _Rows(entries)
+        cursor.copy_expert(f"COPY incoming_indicator ({_COLUMNS}) FROM STDIN", rows, 1 << 16)
+        if rows.problem is not None:
+            raise rows.problem
         cursor.execute("DELETE FROM indicators_indicator WHERE list_id = %s", [row.pk])
         # The key comes first: comparing numbers is cheap, and one key hardly ever has two values.
         cursor.execute(
@@ -164,11 +167,24 @@ def _replace_entries(row: IndicatorList, entries: Iterable[Indicator]) -> dict[s
 
 
 class _Rows:
-    """A file for COPY, made while it is read. Values have no control characters, so only backslashes are escaped."""
+    """A file for COPY, made while it is read. Values have no control characters, so only backslashes are escaped.
+
+    What goes wrong in reading entries ends the file and is kept: the database driver would make its own error of it.
+    """
 
     def __init__(self, entries: Iterable[Indicator]) -> None:
-        self.lines = (self._line(one) for one in entries)
+        self.entries = iter(entries)
+        self.problem: ParseError | None = None
         self.held = b""
+
+    def _next(self) -> bytes:
+        try:
+            return self._line(next(self.entries)).encode()
+        except StopIteration:
+            return b""
+        except ParseError as problem:
+            self.problem = problem
+            return b""
 
     @staticmethod
     def _line(one: Indicator) -> str:
@@ -178,11 +194,11 @@ class _Rows:
     def read(self, size: int = -1) -> bytes:
         parts, length = [self.held], len(self.held)
         while size < 0 or length < size:
-            line = next(self.lines, None)
-            if line is None:
+            line = self._next()
+            if not line:
                 break
-            parts.append(line.encode())
-            length += len(parts[-1])
+            parts.append(line)
+            length += len(line)
         data = b"".join(parts)
         cut = len(data) if size < 0 else size
         self.held = data[cut:]

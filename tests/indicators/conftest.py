@@ -1,0 +1,3 @@
+from tests.server.conftest import ingest, make, now, rng, tick
+
+__all__ = ["ingest", "make", "now", "rng", "tick"]

@@ -15,6 +15,7 @@ from unfold.decorators import display
 
 from sandfly_web.accounts.actor import actor
 from sandfly_web.accounts.audit import record_access
+from sandfly_web.console.changespage import changes_context
 from sandfly_web.console.hostpage import host_context
 from sandfly_web.console.risk import risk
 from sandfly_web.console.site import ConsoleAdmin
@@ -91,7 +92,21 @@ class HostAdmin(ConsoleAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.import_view)
-        return [path("import/", view, name="inventory_host_import"), *super().get_urls()]
+        changes = self.admin_site.admin_view(self.changes_view)
+        return [
+            path("import/", view, name="inventory_host_import"),
+            path("<path:object_id>/changes/", changes, name="inventory_host_changes"),
+            *super().get_urls(),
+        ]
+
+    def changes_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """What recon saw change between two visits."""
+        if not request.user.has_perm("findings.view_record"):
+            raise PermissionDenied
+        host = self.require(request, object_id)
+        record_access(host)
+        context = changes_context(host, request.GET.get("since", ""), request.GET.get("until", ""))
+        return self.render_page(request, "console/pages/changes.html", f"Changes on {host.name}", context)
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
         """A text with hosts; first what it says, then the hosts are added."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import django_filters
-from drf_spectacular.utils import extend_schema
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.response import Response
@@ -15,6 +17,7 @@ from sandfly_web.accounts.actor import actor
 from sandfly_web.accounts.audit import record_access
 from sandfly_web.api.errors import Conflict
 from sandfly_web.api.views import Resource
+from sandfly_web.findings.changes import changes_between
 from sandfly_web.inventory import services
 from sandfly_web.inventory.adding import HostExistsError, add_new_host, check_address, check_no_loop, check_same_zone
 from sandfly_web.inventory.hostkeys import parse_host_keys
@@ -297,6 +300,31 @@ class ImportedSerializer(serializers.Serializer[Any]):
     notes = serializers.ListField(child=serializers.CharField(), help_text="What the source says and was not used.")
 
 
+class MomentsSerializer(serializers.Serializer[Any]):
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField(required=False, default=None)
+
+
+class FieldChangeSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    before = serializers.JSONField(allow_null=True)
+    after = serializers.JSONField(allow_null=True)
+
+
+class ChangeSerializer(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(choices=["appeared", "gone", "changed"])
+    record = serializers.IntegerField(source="record.pk", help_text="See /records.")
+    subject = serializers.CharField(source="record.subject")
+    identity = serializers.DictField(source="record.identity")
+    # A field that is named as a property of serializers is declared, not read.
+    changed = FieldChangeSerializer(source="fields", many=True, help_text="Facts that differ, of what changed.")
+
+
+class ChangesSerializer(serializers.Serializer[Any]):
+    changes = ChangeSerializer(many=True)
+    is_cut = serializers.BooleanField(help_text="There are more than are read at once.")
+
+
 class HostFilters(django_filters.FilterSet):
     tag = django_filters.CharFilter(field_name="tags__name", help_text="Name of a tag.")
     name_contains = django_filters.CharFilter(field_name="name", lookup_expr="icontains")
@@ -318,6 +346,7 @@ class HostViewSet(Resource):
     action_permissions: ClassVar[dict[str, str]] = {
         "accept_host_key": "inventory.change_hostkey",
         "import_inventory": "inventory.add_host",
+        "changes": "findings.view_record",
     }
 
     def get_queryset(self) -> QuerySet[Host]:
@@ -361,6 +390,23 @@ class HostViewSet(Resource):
             "notes": parsed.notes,
         }
         return Response(ImportedSerializer(shown).data)
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("since", datetime, required=True, description="The earlier moment."),
+            OpenApiParameter("until", datetime, description="The later moment; default: now."),
+        ],
+        responses=ChangesSerializer,
+    )
+    @action(detail=True, methods=["get"])
+    def changes(self, request: Request, pk: str) -> Response:
+        """What recon saw appear, change and go between two moments, as the host's visits saw it."""
+        host = self.get_object()
+        query = MomentsSerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        record_access(host)
+        found = changes_between(host, query.validated_data["since"], query.validated_data["until"] or timezone.now())
+        return Response(ChangesSerializer(found).data)
 
     @extend_schema(request=AcceptKeySerializer, responses=HostDetailSerializer)
     @action(detail=True, methods=["post"], url_path="accept-host-key")

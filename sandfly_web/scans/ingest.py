@@ -141,7 +141,7 @@ def _store(report: ScanReport, now: datetime) -> bool:
         collecting = [rule_id for rule_id in rules_completed(report) if not _alerts(rules, rule_id)]
         retire_missing(visit, subjects_collected(report), collecting)
     _store_outcomes(scan, report, rules)
-    _finish(scan, report, rules, now)
+    _finish(scan, report, rules, visit.observed_at, now)
     return True
 
 
@@ -235,8 +235,10 @@ def _count(number: int) -> int:
     return max(0, min(number, 2**31 - 1))
 
 
-def _finish(scan: Scan, report: ScanReport, rules: Mapping[str, RuleFacts], now: datetime) -> None:
-    changes = _described(report, rules)
+def _finish(
+    scan: Scan, report: ScanReport, rules: Mapping[str, RuleFacts], observed_at: datetime, now: datetime
+) -> None:
+    changes = _described(report, rules) | {"observed_at": observed_at}
     retry_at = _retry_at(scan, report, now)
     if retry_at is not None:
         changes |= {**QUEUED_AGAIN, "attempt": scan.attempt + 1, "not_before": retry_at}

@@ -116,6 +116,8 @@ class Scan(models.Model):
     heartbeat_at = models.DateTimeField(null=True, blank=True, help_text="When a worker was last heard of.")
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+    # By the worker's clock, when the visit ended: what findings and records it saw are dated with.
+    observed_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField()
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
 

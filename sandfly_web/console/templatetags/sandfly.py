@@ -48,6 +48,9 @@ TONES = {
     "alert": "high",
     "error": "critical",
     "skipped": "quiet",
+    "appeared": "good",
+    "gone": "high",
+    "changed": "medium",
     "pinned": "good",
     "rejected": "critical",
 }

@@ -53,3 +53,7 @@ class Behaviour:
     shell: str = ""
     processes: tuple[Process, ...] = ()
     afterwards: str = ""
+    # Only on the veiled host: paths that no listing shows to the probe ({pid} is the first process), and what is done in
+    # the shell that becomes the probe ($$ is its process id).
+    veiled: tuple[str, ...] = ()
+    before_probe: str = ""

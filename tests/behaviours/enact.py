@@ -15,7 +15,7 @@ from probes.build import run_go
 from tests.behaviours.behaviour import Behaviour
 from tests.hosts.host import Host
 
-SOURCE = Path(__file__).with_name("standin") / "main.go"
+SOURCES = sorted(Path(__file__).with_name("standin").glob("*.go"))
 # Where the stand-in program and its marks of readiness are while a host is being prepared; gone before the visit.
 STAGE = "/run/standin"
 
@@ -24,7 +24,7 @@ STAGE = "/run/standin"
 def standin() -> Path:
     """The stand-in program, built for this machine once a session."""
     made = Path(tempfile.mkdtemp(prefix="standin-")) / "standin"
-    run_go(["build", "-trimpath", "-ldflags", "-s -w", "-o", str(made), str(SOURCE)])
+    run_go(["build", "-trimpath", "-ldflags", "-s -w", "-o", str(made), *map(str, SOURCES)])
     return made
 
 
@@ -42,7 +42,7 @@ def prepare(host: Host) -> None:
     (stage / "standin").chmod(0o755)
 
 
-def enact(host: Host, behaviours: Sequence[Behaviour]) -> dict[str, str]:
+def enact(host: Host, behaviours: Sequence[Behaviour], *, keep_stage: bool = False) -> dict[str, str]:
     """Enacts all, each step of each in turn; returns what went wrong by name of the behaviour."""
     wrong: dict[str, str] = {}
     prepare(host)
@@ -53,7 +53,8 @@ def enact(host: Host, behaviours: Sequence[Behaviour]) -> dict[str, str]:
                     step(host, behaviour)
                 except (NotEnactedError, OSError, subprocess.SubprocessError) as error:
                     wrong[behaviour.name] = f"{step.__name__}: {error}"
-    host.run(f"rm -rf {STAGE}")
+    if not keep_stage:
+        host.run(f"rm -rf {STAGE}")
     return wrong
 
 

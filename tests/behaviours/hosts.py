@@ -6,8 +6,12 @@ from tests.behaviours import (
     accounts,
     anti_forensics,
     authentication,
+    containers,
     fileless,
+    hidden_things,
     impact,
+    loader,
+    log_traces,
     masquerading,
     persistence_autostart,
     persistence_boot,
@@ -15,6 +19,7 @@ from tests.behaviours import (
     persistence_shell,
     privilege,
     remote_access,
+    tampered_packages,
     web_shells,
 )
 from tests.behaviours.behaviour import Behaviour
@@ -22,9 +27,15 @@ from tests.behaviours.behaviour import Behaviour
 HOSTS: dict[str, tuple[Behaviour, ...]] = {
     "started": persistence_boot.BEHAVIOURS + persistence_scheduled.BEHAVIOURS,
     "signed-in": persistence_shell.BEHAVIOURS + persistence_autostart.BEHAVIOURS + web_shells.BEHAVIOURS,
-    "accounts": accounts.BEHAVIOURS + authentication.BEHAVIOURS,
+    "accounts": accounts.BEHAVIOURS + authentication.BEHAVIOURS + containers.BEHAVIOURS,
     "memory": fileless.BEHAVIOURS + masquerading.BEHAVIOURS,
     "remote": remote_access.BEHAVIOURS + impact.BEHAVIOURS,
     "wiped": privilege.BEHAVIOURS + anti_forensics.BEHAVIOURS,
+    "logged": log_traces.BEHAVIOURS,
+    "tampered": tampered_packages.BEHAVIOURS,
+    "loader": loader.BEHAVIOURS,
+    "veiled": hidden_things.BEHAVIOURS,
 }
+# Hosts that are scanned by a probe that is deceived (veil.py).
+VEILED = {"veiled"}
 BEHAVIOURS = [behaviour for behaviours in HOSTS.values() for behaviour in behaviours]

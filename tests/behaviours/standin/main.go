@@ -2,7 +2,8 @@
 // then sleeps. It does no harm: it reads and sends nothing, connects to nothing but its own host, and ends with it.
 //
 // Called as `standin launch` it reads a JSON list of parts on stdin and starts each as a child of the first process.
-// A started copy finds its part in the variable STANDIN, so that its arguments may be anything.
+// A started copy finds its part in the variable STANDIN, so that its arguments may be anything. Called as `standin veil`
+// it hides names from one program (veil.go).
 package main
 
 import (
@@ -36,6 +37,12 @@ type Part struct {
 
 func main() {
 	runtime.LockOSThread() // names, tracing and users belong to a thread
+	if os.Getenv("STANDIN_BEHIND_VEIL") != "" {
+		behindVeil()
+	}
+	if len(os.Args) > 1 && os.Args[1] == "veil" && os.Getenv("STANDIN") == "" {
+		veil(os.Args[2:])
+	}
 	if text, ok := os.LookupEnv("STANDIN"); ok {
 		var part Part
 		check(json.Unmarshal([]byte(text), &part))
@@ -159,7 +166,7 @@ func play(part Part) {
 			check(wait(child.Ready))
 		}
 	}
-	_, err = ready.WriteString("ready")
+	_, err = fmt.Fprintln(ready, os.Getpid())
 	check(err)
 	check(ready.Close())
 	stop := make(chan os.Signal, 1)

@@ -95,11 +95,42 @@ func TestThreadsOfListedProcessesAreNotHidden(t *testing.T) {
 	}
 }
 
-func TestThreadsOfAHiddenProcessAreFoundWithIt(t *testing.T) {
-	k := &fakeKernel{threads: map[int][]int{1: {1}, 40: {40, 41}}, hidden: []int{40}}
+func TestAHiddenProcessIsToldOnceAndNotForEachOfItsThreads(t *testing.T) {
+	k := &fakeKernel{threads: map[int][]int{1: {1}, 40: {40, 41, 42}}, hidden: []int{40}}
 
-	if found := k.sweep(t, 100, 100); len(found) != 2 {
+	if found := k.sweep(t, 100, 100); len(found) != 1 || *found[0].pid != 40 {
 		t.Error(found)
+	}
+}
+
+func TestThreadsOfAListedProcessWhoseDirectoryIsCoveredAreLeftToTheCheckOfEntries(t *testing.T) {
+	k := &fakeKernel{threads: map[int][]int{1: {1}, 40: {40, 41, 42}}}
+	view := k.view()
+	uncovered := view.group
+	view.group = func(pid int) (int, error) {
+		if pid == 40 {
+			return 0, syscall.ENOENT
+		}
+		return uncovered(pid)
+	}
+	view.threads = func(int) ([]int, error) { return nil, syscall.ENOENT }
+
+	found, err := (&sweep{kernelView: view, v: visitOf(facttest.Env("/"))}).run(100, 100)
+
+	if err != nil || len(found) != 0 {
+		t.Error(found, err)
+	}
+}
+
+func TestAThreadThatItsProcessDoesNotShowIsFound(t *testing.T) {
+	k := &fakeKernel{threads: map[int][]int{1: {1}, 40: {40, 41}}}
+	view := k.view()
+	view.threads = func(group int) ([]int, error) { return []int{group}, nil }
+
+	found, err := (&sweep{kernelView: view, v: visitOf(facttest.Env("/"))}).run(100, 100)
+
+	if err != nil || len(found) != 1 || *found[0].pid != 41 {
+		t.Error(found, err)
 	}
 }
 

@@ -194,11 +194,28 @@ func (s *sweep) run(explained, last int) ([]*finding, error) {
 	if err != nil {
 		return nil, err
 	}
+	found = s.withoutThreads(found)
 	var findings []*finding
 	for _, pid := range found[:min(len(found), maxFindings)] {
 		findings = append(findings, s.finding(pid, explained))
 	}
 	return findings, nil
+}
+
+// withoutThreads leaves out threads whose process is told anyway: it is hidden too, or it is listed and its directory is
+// covered, which checkEntries tells. A thread that a process alone does not show stays.
+func (s *sweep) withoutThreads(found []int) []int {
+	return slices.DeleteFunc(slices.Clone(found), func(pid int) bool {
+		group, err := s.group(pid)
+		if err != nil || group == pid {
+			return false
+		}
+		if slices.Contains(found, group) {
+			return true
+		}
+		leader, err := s.group(group)
+		return s.listed[group] && (err != nil || leader != group)
+	})
 }
 
 // countLooks is how often the threads are counted until the count is believed to be different.

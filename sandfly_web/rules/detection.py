@@ -92,13 +92,30 @@ def _join(
     try:
         trees = [parsed.parsed for parsed in SigmaDetections(named, conditions).parsed_condition]
     except SigmaError as error:
-        faults.add(line, f"{key}.condition", f"{_plain(error)}; known selections are {', '.join(named)}")
+        faults.add(line, f"{key}.condition", _condition_advice(_plain(error), list(named)))
         # The selections are still looked at, as if the condition had named each.
         return SigmaDetections(named, ["1 of them"]).parsed_condition[0].parsed if conditions != ["1 of them"] else None
     except RecursionError:
         faults.add(line, f"{key}.condition", "nested too deeply; name parts of it as selections of their own")
         return None
     return trees[0] if len(trees) == 1 else ConditionOR(trees)
+
+
+_UNDEFINED = re.compile(r"Detection '([^']*)' not defined")
+_PLACE = re.compile(r"\(at char (\d+)\)")
+
+
+def _condition_advice(message: str, known: list[str]) -> str:
+    """pySigma's complaint about a condition in the words of somebody who writes rules."""
+    listed = f"known selections are {', '.join(known)}"
+    if undefined := _UNDEFINED.search(message):
+        return f'no selection is named "{undefined.group(1)}"{did_you_mean(undefined.group(1), known)}; {listed}'
+    if "pipe syntax" in message:
+        return "`| count()` is no part of Sigma any more; write a `correlation` that counts this rule (rules/README.md)"
+    if place := _PLACE.search(message):
+        expected = "expected a selection, `1 of name*`, `all of them`, `not` or (…), joined by `and` and `or`"
+        return f"not understood from character {int(place.group(1)) + 1} on: {expected}; {listed}"
+    return f"{message}; {listed}"
 
 
 def _plain(error: SigmaError) -> str:
@@ -133,7 +150,7 @@ class _Builder:
             try:
                 return SigmaDetectionItem.from_mapping(key, value, self._source(place), POLICY)
             except SigmaError as error:
-                self._fault(place, _advice(_plain(error)))
+                self._fault(place, _advice(_plain(error), key or ""))
             except (TypeError, ValueError, AttributeError) as error:
                 # pySigma trusts the types of values in a few modifiers.
                 self._fault(place, f"the modifiers do not fit the values ({error})")
@@ -155,6 +172,11 @@ class _Builder:
             self._fault(place, "an empty list never matches; give a value, or `null` for a field without value")
             return False
         for value in values:
+            if isinstance(value, dict):
+                self._fault(
+                    place, "a field has a value or a list of values; modifiers follow its name: `path|contains`"
+                )
+                return False
             if not isinstance(value, str | int | float | bool | None):
                 self._fault(place, f"{value!r} is not text, a number, a boolean or null; quote it when it is text")
                 return False
@@ -170,10 +192,19 @@ class _Builder:
         self.faults.add(self.document.line(place), ".".join(str(part) for part in place), message)
 
 
-def _advice(message: str) -> str:
+_MISFIT = re.compile(r"value type of '(.*)'", re.DOTALL)
+
+
+def _advice(message: str, key: str) -> str:
+    if misfit := _MISFIT.search(message):
+        modifiers = ", ".join(key.split("|")[1:])
+        return (
+            f"{modifiers} does not fit the value {misfit.group(1)}: text modifiers take text (in quotes), gt, gte, lt "
+            "and lte take numbers, exists takes true or false; without a modifier values are equal"
+        )
+    if "CIDR" in message:
+        return f"{message}; write an address and the length of its prefix, such as 10.0.0.0/8"
     if "Regular expression" in message:
         message = re.sub(r"b'(.*)'$", r"\1", message)
         return f"{message}; expressions are RE2: no look-around and no back-references"
-    if "incompatible to value type" in message:
-        return f"{message}; text modifiers take text, gt, gte, lt and lte take numbers, exists takes true or false"
     return message

@@ -91,7 +91,9 @@ def _read(text: str, first_line: int, faults: Faults) -> Document | None:
         # An error at the end of the text is on its last line.
         last = first_line + text.rstrip("\n").count("\n")
         line = min(mark.line + first_line, last) if mark else first_line
-        faults.add(line, "", f"not valid YAML: {what}; correct the syntax on or above this line")
+        has_tab = "\t" in text.split("\n")[line - first_line].partition("#")[0]
+        advice = "indent with blanks, not with tabs" if has_tab else "correct the syntax on or above this line"
+        faults.add(line, "", f"not valid YAML: {what}; {advice}")
     except yaml.YAMLError as error:
         faults.add(first_line, "", f"not valid YAML: {str(error).splitlines()[0]}")
     except (ValueError, OverflowError) as error:

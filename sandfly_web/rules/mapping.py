@@ -179,8 +179,17 @@ class LogSource:
         raise MappingError(f'subject host has no field "{rest}"{hint}')
 
     def _unknown(self, name: str, known: list[str]) -> str:
-        hint = did_you_mean(name, known) or f"; see `./manage.py rules fields {self.subject.name}`"
+        hint = self._hint(name) or did_you_mean(name, known) or f"; see `./manage.py rules fields {self.subject.name}`"
         return f'subject {self.subject.name} has no field "{name}"{hint}'
+
+    def _hint(self, name: str) -> str:
+        """What a SigmaHQ field is called in rules of our own."""
+        if not self.is_native:
+            return ""
+        for category in CATEGORIES.values():
+            if category.subject == self.subject.name and (alias := category.aliases.get(name)):
+                return f'; here it is "{alias.field}"'
+        return ""
 
 
 def find_log_source(logsource: Mapping[str, object], registry: Registry) -> LogSource:

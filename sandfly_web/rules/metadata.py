@@ -249,7 +249,7 @@ class _Reader:
             return ()
         if isinstance(value, list) and all(isinstance(entry, str) and entry.strip() for entry in value):
             return tuple(value)
-        self.fault(path, "expected a list of texts")
+        self.fault(path, "expected a list of texts, such as [one, two]")
         return ()
 
     def choice(self, path: Path, kind: type[Choice], default: Choice) -> Choice:

@@ -215,8 +215,9 @@ class _File:
         source = _log_source(document, self.faults)
         if source is None:
             return None
+        before = len(self.faults)
         when = self._when(document, source, self.faults)
-        self._check_reach(document, meta, when)
+        self._check_reach(document, meta, when, is_faulty=len(self.faults) > before)
         bounds = scope.parse_scope(document, source, when, self.faults) if not self.faults else None
         absent = meta.alert_on is AlertOn.ABSENCE
         wanted = self._absent_fields(document, meta, source) if absent else self._fields(document, meta, source, when)
@@ -286,12 +287,12 @@ class _File:
             faults.add(document.line(("detection", "condition")), "detection.condition", problem)
         return when
 
-    def _check_reach(self, document: Document, meta: Metadata, when: Expr | None) -> None:
+    def _check_reach(self, document: Document, meta: Metadata, when: Expr | None, *, is_faulty: bool) -> None:
         if meta.alert_on is AlertOn.ABSENCE and meta.type not in {RuleType.DETECTION, RuleType.POLICY}:
             self._fault(document, ("sandfly", "alert_on"), "only detection and policy rules alert on absence")
         if meta.alert_on is AlertOn.ABSENCE and indicators.find_kinds(when):
             self._fault(document, ("sandfly", "alert_on"), f"an alert on absence {indicators.NO_COUNTING}")
-        if when is None and "detection" in document.values and meta.type not in {RuleType.RECON, RuleType.INCIDENT}:
+        if when is None and not is_faulty and meta.type not in {RuleType.RECON, RuleType.INCIDENT}:
             self._fault(
                 document,
                 ("detection",),

@@ -141,3 +141,12 @@ def test_fields_lists_subjects_and_what_each_has() -> None:
     assert "cmdline" in run("fields", "process")
     with pytest.raises(CommandError, match='did you mean "process"'):
         run("fields", "proces")
+
+
+def test_check_warns_of_a_technique_that_linux_does_not_have(tmp_path: Path) -> None:
+    path = write(tmp_path, "good.yml", GOOD + "tags: [attack.t1059.001]\n")
+
+    said = run("check", path)
+
+    assert f"{path}: warning: T1059.001 is no technique of ATT&CK on Linux" in said
+    assert "1 rules are in order" in said

@@ -391,7 +391,7 @@ def test_a_filter_beside_a_rule_is_that_files_own(probe: Path) -> None:
     [
         (("  rules: [process_shell]\n", ""), "filter.rules: expected names or ids of rules, or `any`"),
         (("logsource: {category: process}\n", ""), "logsource: a filter says which log source"),
-        (("not selection", "not selektion"), "'selektion' not defined"),
+        (("not selection", "not selektion"), 'no selection is named "selektion"; did you mean "selection"'),
         (("cwd|startswith", "cwdd|startswith"), 'did you mean "cwd"'),
     ],
 )

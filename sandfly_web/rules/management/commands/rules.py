@@ -19,6 +19,7 @@ from rich.text import Text
 
 from probes.build import BuildError, ensure, host_arch
 from sandfly_web.rules import lock
+from sandfly_web.rules.attack import TECHNIQUES
 from sandfly_web.rules.catalog import CATALOG_PATH, load_catalog, read_rules
 from sandfly_web.rules.cli import coverage as coverage_of
 from sandfly_web.rules.cli import fields as fields_of
@@ -26,6 +27,7 @@ from sandfly_web.rules.cli import importing, records
 from sandfly_web.rules.cli.coverage import FORMATS
 from sandfly_web.rules.compiled import CompiledRule, Level, RuleErrors, RuleType
 from sandfly_web.rules.explain import escape
+from sandfly_web.rules.faults import did_you_mean
 from sandfly_web.rules.fields import registry
 from sandfly_web.rules.packs import PackError
 from sandfly_web.rules.select import UnknownRuleError, select
@@ -118,6 +120,11 @@ def _check(console: Console, options: dict[str, Any]) -> None:
         console.print(Text(escape(str(error))), soft_wrap=True)
     if errors:
         raise CommandError(f"{len(errors)} faults; {len(rules)} rules are in order", returncode=1)
+    for rule in rules:
+        for technique in sorted(set(rule.techniques) - set(TECHNIQUES)):
+            known = did_you_mean(technique, TECHNIQUES)
+            warning = f"{rule.path}: warning: {technique} is no technique of ATT&CK on Linux{known}"
+            console.print(Text(escape(warning)), soft_wrap=True)
     console.print(f"{len(rules)} rules are in order")
 
 

@@ -305,11 +305,25 @@ class PlanLimits(Frozen, frozen=True, kw_only=True):
     value_bytes: int = 4096
 
 
+class PasswordAudit(Frozen, frozen=True, kw_only=True):
+    """What guessing local passwords may take (seconds of CPU, 0: none are guessed), and an operator's own words.
+
+    Only rules that ask for the audit start it. A word has at most 128 bytes of UTF-8 and no NUL; it is a secret.
+    """
+
+    cpu_s: Annotated[int, Meta(ge=0, le=3600)] = 20
+    words: Annotated[list[Annotated[str, Meta(min_length=1, max_length=128)]], Meta(max_length=10000)] = []
+
+    def __repr__(self) -> str:
+        return f"PasswordAudit(cpu_s={self.cpu_s}, words=***)"
+
+
 class Plan(Frozen, frozen=True, kw_only=True, omit_defaults=False):
     """What the probe is asked to do in one pass."""
 
     schema: Literal[1] = 1
     limits: PlanLimits = PlanLimits()
+    passwords: PasswordAudit = PasswordAudit()
     rules: Annotated[list[PlanRule], Meta(max_length=20000)]
     sets: Annotated[list[PlanSet], Meta(max_length=16)] = []
 

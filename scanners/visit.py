@@ -129,7 +129,7 @@ def prepare_plan(plan_bytes: bytes, sets: tuple[bytes, ...], limits: Limits) -> 
         memory_bytes=limits.memory_bytes, report_bytes=limits.report_bytes,
         matches_per_rule=limits.matches_per_rule, value_bytes=limits.value_bytes,
     )  # fmt: skip
-    line = encode(Plan(limits=own, rules=plan.rules, sets=plan.sets)) + b"\n"
+    line = encode(Plan(limits=own, passwords=plan.passwords, rules=plan.rules, sets=plan.sets)) + b"\n"
     return line + b"".join(sets), [rule.id for rule in plan.rules]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sandfly_web.rules.indicators.compact import CompactSet
 from sandfly_web.rules.indicators.kinds import Kind
 from sandfly_web.rules.indicators.sets import find_kinds
-from scanners.contract import Limits, Plan, PlanLimits, PlanRule, encode
+from scanners.contract import Limits, PasswordAudit, Plan, PlanLimits, PlanRule, encode
 
 
 class Plannable(Protocol):
@@ -31,13 +31,16 @@ class BuiltPlan:
     """
 
     plan: Plan
-    body: bytes
+    body: bytes = field(repr=False)  # may hold an operator's passwords
     digest: str
     sets: tuple[bytes, ...] = ()
 
 
 def build_plan(
-    rules: Sequence[Plannable], limits: Limits, indicators: Mapping[Kind, CompactSet] | None = None
+    rules: Sequence[Plannable],
+    limits: Limits,
+    indicators: Mapping[Kind, CompactSet] | None = None,
+    passwords: PasswordAudit = PasswordAudit(),  # noqa: B008 - frozen
 ) -> BuiltPlan:
     """One plan for all rules, ordered by rule id, with those sets of indicators that the rules ask for.
 
@@ -49,7 +52,7 @@ def build_plan(
     asked = {kind for rule in rules for kind in find_kinds(rule.plan_rule.when)}
     sets = [one for kind, one in sorted((indicators or {}).items()) if kind in asked]
     planned = [by_id[rule_id].plan_rule for rule_id in sorted(by_id)]
-    plan = Plan(limits=_limits(limits), rules=planned, sets=[one.spec for one in sets])
+    plan = Plan(limits=_limits(limits), passwords=passwords, rules=planned, sets=[one.spec for one in sets])
     body = encode(plan)
     return BuiltPlan(plan, body, hashlib.sha256(body).hexdigest(), tuple(one.body for one in sets))
 

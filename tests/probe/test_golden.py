@@ -12,6 +12,7 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 PLAN = contract.Plan(
     limits=contract.PlanLimits(cpu_percent=25, value_bytes=128),
+    passwords=contract.PasswordAudit(cpu_s=7, words=["Zürich 1"]),
     rules=[
         contract.PlanRule(
             id="process_deleted",

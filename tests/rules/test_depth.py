@@ -1,8 +1,8 @@
 """Rules that cost much more than others are told by what they ask for."""
 
-from sandfly_web.rules.depth import is_deep
+from sandfly_web.rules.depth import audits_passwords, is_deep
 from sandfly_web.scans.oneshot.session import choose_rules
-from scanners.contract import PlanRule, Scope
+from scanners.contract import Correlation, CorrelationPart, PlanRule, Scope
 
 WIDE = Scope(paths=["/usr"])
 NEAR = Scope(paths=["/usr/bin", "/usr/lib"], max_depth=1)
@@ -46,3 +46,25 @@ def test_a_deep_rule_that_is_named_runs() -> None:
     name = next(rule.name for rule in choose_rules("detection", [], deep=True) if is_deep(rule.plan_rule))
 
     assert [rule.name for rule in choose_rules("detection", [name])] == [name]
+
+
+def test_a_rule_that_guesses_passwords_is_deep_by_its_condition_or_by_what_it_sends_home() -> None:
+    leaf = {"field": "password_weak", "op": "exists", "values": [True]}
+
+    assert is_deep(plan_rule("user", {"not": leaf}))
+    assert is_deep(PlanRule(id="r", subject="user", fields=["username", "password_audit"]))
+    assert not is_deep(PlanRule(id="r", subject="user", fields=["username", "password_hash_shared_with"]))
+
+
+def test_a_correlation_over_guessed_passwords_is_deep() -> None:
+    part = CorrelationPart(name="p", subject="user", values=["password_weak"])
+    counted = Correlation(type="value_count", parts=[part], timespan_s=1)
+
+    assert is_deep(PlanRule(id="r", subject="user", fields=[], correlation=counted))
+
+
+def test_passwords_are_guessed_by_a_deep_scan_alone() -> None:
+    usual, deep = choose_rules("detection", []), choose_rules("detection", [], deep=True)
+
+    assert [rule.name for rule in usual if audits_passwords(rule.plan_rule)] == []
+    assert "user_password_weak" in {rule.name for rule in deep if audits_passwords(rule.plan_rule)}

@@ -51,7 +51,7 @@ func visit(o options) int {
 		Program: program, Collectors: collectors(), Guard: guard, CPU: limits.CPUTime,
 		Env: &collect.Env{
 			Root: o.root, Now: started, UID: os.Geteuid(), Throttle: guard, MaxValue: maxValue,
-			OwnPID: os.Getpid(), OwnPath: own,
+			OwnPID: os.Getpid(), OwnPath: own, Passwords: passwords(p, started),
 		},
 		Report: report.NewWriter(os.Stdout, matchBytes(p), p.Limits.ValueBytes),
 	}
@@ -62,6 +62,17 @@ func visit(o options) int {
 	return finish(e, guard, report.Footer{
 		WallS: time.Since(started).Seconds(), Removed: removed, Errors: problems,
 	})
+}
+
+// passwords bounds the password audit: half of the visit's time and memory, with what a scheme takes beside its largest
+// block, so that the rest still has its share.
+func passwords(p *plan.Plan, started time.Time) collect.PasswordAudit {
+	const beside = 1 << 20
+	return collect.PasswordAudit{
+		Words: p.Passwords.Words, CPU: time.Duration(p.Passwords.CPUS) * time.Second,
+		Until:  started.Add(time.Duration(p.Limits.DeadlineS) * time.Second / 2),
+		Memory: p.Limits.MemoryBytes/2 + beside, Used: limits.CPUTime,
+	}
 }
 
 // readPlan asks for the plan and binds it.

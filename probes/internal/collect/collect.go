@@ -135,6 +135,17 @@ type Env struct {
 	// the shell or sudo above it is known. Zero and "" leave nothing out.
 	OwnPID  int
 	OwnPath string
+
+	Passwords PasswordAudit
+}
+
+// PasswordAudit is what guessing local passwords may take; the zero value allows nothing.
+type PasswordAudit struct {
+	Words  []string      // the operator's own, tried beside the built-in ones
+	CPU    time.Duration // of this process, for the whole audit
+	Until  time.Time     // so that it does not eat the time of what comes after
+	Memory int64         // bytes that one guess may take
+	Used   func() time.Duration
 }
 
 // Emit hands a record to the rules. It returns an error when the visit must stop; collectors return that error as is.

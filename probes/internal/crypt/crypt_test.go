@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"sandfly/probes/internal/seq"
 )
 
 func never() error { return nil }
@@ -17,7 +19,7 @@ func vectors(t *testing.T) (passwords [][]byte, hashes []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(data)) {
+	for line := range seq.Lines(string(data)) {
 		password, hash, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		if strings.HasPrefix(line, "#") || !ok {
 			continue

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"sandfly/probes/internal/crypt"
 )
 
 func (p *Plan) check() error {
@@ -12,6 +14,9 @@ func (p *Plan) check() error {
 	}
 	if err := p.Limits.check(); err != nil {
 		return fmt.Errorf("limits.%w", err)
+	}
+	if err := p.Passwords.check(); err != nil {
+		return fmt.Errorf("passwords.%w", err)
 	}
 	if p.Rules == nil {
 		return fmt.Errorf("rules: missing")
@@ -71,6 +76,22 @@ func (l Limits) check() error {
 	for _, b := range bounds {
 		if b.value < b.least || b.value > b.most {
 			return fmt.Errorf("%s: %d is not in %d…%d", b.name, b.value, b.least, b.most)
+		}
+	}
+	return nil
+}
+
+// check never puts a word into an error.
+func (p Passwords) check() error {
+	switch {
+	case p.CPUS < 0 || p.CPUS > 3600:
+		return fmt.Errorf("cpu_s: %d is not in 0…3600", p.CPUS)
+	case len(p.Words) > MaxWords:
+		return fmt.Errorf("words: more than %d", MaxWords)
+	}
+	for i, word := range p.Words {
+		if word == "" || len(word) > crypt.MaxPassword || strings.ContainsRune(word, 0) {
+			return fmt.Errorf("words[%d]: empty, longer than %d bytes or with a NUL byte", i, crypt.MaxPassword)
 		}
 	}
 	return nil

@@ -26,21 +26,32 @@ const (
 	MaxFields   = 512
 	MaxPatterns = 4096
 	MaxText     = 65536
-	MaxParts    = 32 // of one correlation
-	MaxNesting  = 4  // correlations of correlations
+	MaxParts    = 32    // of one correlation
+	MaxNesting  = 4     // correlations of correlations
+	MaxWords    = 10000 // of the operator's own passwords to try
 	maxName     = 255
 )
 
 // Plan is what the probe is asked to do in one pass.
 type Plan struct {
-	Schema int    `json:"schema"`
-	Limits Limits `json:"limits"`
-	Rules  []Rule `json:"rules"`
+	Schema    int       `json:"schema"`
+	Limits    Limits    `json:"limits"`
+	Passwords Passwords `json:"passwords"`
+	Rules     []Rule    `json:"rules"`
 
 	// Sets are the sets of indicators that rules refer to; their coded values follow the plan, in this order.
 	Sets   []indicator.Spec          `json:"sets"`
 	Loaded map[string]*indicator.Set `json:"-"` // by kind
 }
+
+// Passwords is what the audit of local passwords may take, and which words it tries beside the built-in ones.
+type Passwords struct {
+	CPUS  int      `json:"cpu_s"` // seconds; 0: nothing is tried
+	Words []string `json:"words"`
+}
+
+// DefaultPasswords are those of `PasswordAudit` in scanners/contract.py.
+func DefaultPasswords() Passwords { return Passwords{CPUS: 20} }
 
 // Limits are the bounds the probe keeps itself; fields left out have the defaults of DefaultLimits.
 type Limits struct {
@@ -182,7 +193,7 @@ func ReadLine(buffered *bufio.Reader, max int) ([]byte, error) {
 // Decode reads a plan strictly: unknown fields, bad UTF-8, text behind the document and anything out of bounds are
 // errors that say where.
 func Decode(data []byte) (*Plan, error) {
-	p := &Plan{Limits: DefaultLimits()}
+	p := &Plan{Limits: DefaultLimits(), Passwords: DefaultPasswords()}
 	if err := Strict(data, MaxBytes, p); err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}

@@ -16,6 +16,10 @@ func withWhen(when string) string {
 	return `{"schema":1,"rules":[{"id":"r","subject":"process","fields":[],"when":` + when + `}]}`
 }
 
+func withWords(words string) string {
+	return `{"schema":1,"passwords":{"words":["` + words + `"]},"rules":[]}`
+}
+
 func nested(depth int) string {
 	return strings.Repeat(`{"not":`, depth) + `{"field":"pid","op":"null"}` + strings.Repeat("}", depth)
 }
@@ -36,6 +40,9 @@ func TestPlanThatPythonEncodedIsUnderstood(t *testing.T) {
 	}
 	if s := p.Sets; len(s) != 1 || s[0].Kind != "ip" || s[0].SizeBytes != 10 || len(s[0].Prefixes4) != 2 {
 		t.Errorf("sets %+v", s)
+	}
+	if p.Passwords.CPUS != 7 || len(p.Passwords.Words) != 1 || p.Passwords.Words[0] != "Zürich 1" {
+		t.Errorf("passwords %+v", p.Passwords)
 	}
 	if r := p.Rules[1]; r.Scope == nil || *r.Scope.MaxDepth != 4 || !r.Scope.CrossMounts || *r.MaxMatches != 7 {
 		t.Errorf("rule %+v", r)
@@ -90,6 +97,9 @@ func TestLimitsLeftOutHaveTheirDefaults(t *testing.T) {
 	if p.Limits != want {
 		t.Errorf("limits %+v", p.Limits)
 	}
+	if p.Passwords.CPUS != 20 || p.Passwords.Words != nil {
+		t.Errorf("passwords %+v", p.Passwords)
+	}
 }
 
 func TestBrokenPlansAreRefusedAndSayWhere(t *testing.T) {
@@ -108,6 +118,11 @@ func TestBrokenPlansAreRefusedAndSayWhere(t *testing.T) {
 		{"no subject", `{"schema":1,"rules":[{"id":"r","fields":[]}]}`, "rules[0] (r): subject"},
 		{"limit out of bounds", `{"schema":1,"limits":{"cpu_percent":0},"rules":[]}`, "limits.cpu_percent: 0 is not in 1…100"},
 		{"memory out of bounds", `{"schema":1,"limits":{"memory_bytes":5},"rules":[]}`, "limits.memory_bytes"},
+		{"seconds out of bounds", `{"schema":1,"passwords":{"cpu_s":3601},"rules":[]}`, "passwords.cpu_s: 3601 is not in 0…3600"},
+		{"empty word", `{"schema":1,"passwords":{"words":["a",""]},"rules":[]}`, "passwords.words[1]: empty"},
+		{"long word", withWords(strings.Repeat("a", 129)), "passwords.words[0]: empty, longer"},
+		{"word with NUL", withWords(`a\u0000b`), "passwords.words[0]: empty, longer"},
+		{"too many words", withWords(strings.Repeat(`a","`, MaxWords) + "a"), "passwords.words: more than"},
 		{"no matches", `{"schema":1,"rules":[{"id":"r","subject":"p","fields":[],"max_matches":0}]}`, "max_matches"},
 		{"relative scope", `{"schema":1,"rules":[{"id":"r","subject":"file","fields":[],"scope":{"paths":["tmp"]}}]}`, "scope.paths[0]"},
 		{"scope that climbs", `{"schema":1,"rules":[{"id":"r","subject":"file","fields":[],"scope":{"paths":["/tmp/.."]}}]}`, "scope.paths[0]"},
@@ -216,5 +231,13 @@ func TestSetsThatDoNotFollowThePlanAreMissed(t *testing.T) {
 
 	if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), "sets[0]") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestNoErrorOfAPlanHoldsAPassword(t *testing.T) {
+	canary := strings.Repeat("Canary", 30)
+
+	if _, err := Decode([]byte(withWords(canary))); err == nil || strings.Contains(err.Error(), "Canary") {
+		t.Errorf("%v", err)
 	}
 }

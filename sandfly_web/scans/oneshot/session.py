@@ -14,7 +14,7 @@ from rich.console import Console
 from sandfly_web.inventory.targets import Target, TargetError, expand_targets, parse_target
 from sandfly_web.rules.catalog import load_catalog
 from sandfly_web.rules.compiled import CompiledRule, RuleErrors
-from sandfly_web.rules.depth import is_deep
+from sandfly_web.rules.depth import audits_passwords, is_deep
 from sandfly_web.rules.indicators.kinds import Kind
 from sandfly_web.rules.indicators.sets import has_lists
 from sandfly_web.rules.indicators.verify import verify_report
@@ -24,11 +24,12 @@ from sandfly_web.scans.oneshot.formats import Ecs, JsonDocument, JsonLines, Sari
 from sandfly_web.scans.oneshot.identity import IdentityOptions, collect_secrets, credential_for
 from sandfly_web.scans.oneshot.indicators import read_indicator_files
 from sandfly_web.scans.oneshot.known_hosts import find_keys, format_entry, parse_known_hosts
+from sandfly_web.scans.oneshot.passwords import PasswordListError, read_password_list
 from sandfly_web.scans.oneshot.progress import show_progress
 from sandfly_web.scans.oneshot.results import Summary, describe_report
 from sandfly_web.scans.oneshot.runner import PRIORITY_LIMITS, JobOptions, run_visits
 from sandfly_web.scans.oneshot.table import TableOutput
-from scanners.contract import Become, CredentialSecret, HostKeyPin, Phase, ScanJob, ScanReport
+from scanners.contract import Become, CredentialSecret, HostKeyPin, PasswordAudit, Phase, ScanJob, ScanReport
 
 FORMATS: dict[str, Callable[[TextIO], Writer]] = {
     "table": lambda out: TableOutput(Console(file=out, highlight=False)),
@@ -37,6 +38,9 @@ FORMATS: dict[str, Callable[[TextIO], Writer]] = {
     "sarif": Sarif,
     "ecs": Ecs,
 }
+
+
+MAX_AUDIT_S = 3600
 
 
 class SessionError(Exception):
@@ -114,6 +118,22 @@ def choose_rules(
     return chosen
 
 
+def password_audit(rules: list[CompiledRule], options: dict[str, Any]) -> PasswordAudit:
+    """What the options say of guessing passwords. Raises SessionError, also when no rule would guess any."""
+    path, seconds = options["password_list"], options["password_seconds"]
+    if path is None and seconds is None:
+        return PasswordAudit()
+    if not any(audits_passwords(rule.plan_rule) for rule in rules):
+        raise SessionError("no chosen rule audits passwords: add --deep, or --rule user_password_weak")
+    cpu_s = PasswordAudit().cpu_s if seconds is None else seconds
+    if not 0 <= cpu_s <= MAX_AUDIT_S:
+        raise SessionError(f"--password-seconds: {cpu_s} is not in 0…{MAX_AUDIT_S}")
+    try:
+        return PasswordAudit(cpu_s=cpu_s, words=read_password_list(path) if path else [])
+    except PasswordListError as error:
+        raise SessionError(str(error)) from None
+
+
 def read_lines(path: str) -> Iterator[str]:
     try:
         with Path(path).open(encoding="utf-8") as file:
@@ -178,7 +198,7 @@ def run_session(options: dict[str, Any], run_visit: RunVisit) -> int:
     lists = read_indicator_files(options["indicators"], sys.stderr)
     rules = choose_rules(options["type"], options["rule"], deep=options["deep"], loaded=lists.sets)
     limits = PRIORITY_LIMITS[options["priority"]]
-    plan = build_plan(rules, limits, lists.sets)
+    plan = build_plan(rules, limits, lists.sets, password_audit(rules, options))
     jumps = tuple(next(parse_target(text)) for text in options["jump"])
     known = KnownHosts(options["known_hosts"])
     visitor = Visitor(run_visit, plan, options, jumps)

@@ -1,5 +1,5 @@
 // Package accounts reads the local users and groups of a host from its files: passwd(5), group(5), shadow(5),
-// gshadow(5). No name service is asked, and no password hash is ever kept.
+// gshadow(5). No name service is asked. Password hashes are looked at in Audit alone and never leave this package.
 package accounts
 
 import (

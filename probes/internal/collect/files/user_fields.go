@@ -16,7 +16,7 @@ type (
 func userSubject() *collect.Subject {
 	return collect.NewSubject("user", "local users of passwd(5); no name service is asked",
 		[]string{"username"}, []string{"username", "uid", "gid", "directory", "shell"},
-		concat(passwdFields(), homeFields(), shadowFields()))
+		concat(passwdFields(), homeFields(), shadowFields(), auditFields()))
 }
 
 func passwdFields() []userField {

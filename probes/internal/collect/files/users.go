@@ -34,6 +34,8 @@ type directory struct {
 	keys    *keyReader
 	shadow  func() shadowFile
 	gshadow func() groupShadow
+	hashes  func() hashesFile
+	audit   func() map[string]accounts.Verdict // reads and computes a lot: only for rules that ask
 }
 
 type shadowFile struct {
@@ -68,7 +70,7 @@ func accountsCollector() collect.Collector {
 }
 
 func newDirectory(v *visit) *directory {
-	return &directory{
+	d := &directory{
 		v: v, keys: newKeyReader(v),
 		shadow: sync.OnceValue(func() (s shadowFile) {
 			s.entries, s.exists, s.err = accounts.LoadShadow(v.env)
@@ -78,7 +80,13 @@ func newDirectory(v *visit) *directory {
 			s.secrets, s.exists, s.err = accounts.LoadGroupShadow(v.env)
 			return s
 		}),
+		hashes: sync.OnceValue(func() (h hashesFile) {
+			h.hashes, h.err = accounts.LoadHashes(v.env)
+			return h
+		}),
 	}
+	d.audit = sync.OnceValue(d.audited)
+	return d
 }
 
 func (d *directory) emitUsers(emit collect.Emit, status *collect.Status) error {

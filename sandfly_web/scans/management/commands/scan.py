@@ -31,6 +31,7 @@ examples:
   ./manage.py scan local
   ./manage.py scan root@10.0.0.5 --identity ~/.ssh/id_ed25519 --accept-new-host-keys
   ./manage.py scan local --indicators report.csv --indicators feed.stix.json
+  ./manage.py scan root@10.0.0.5 --rule user_password_weak --password-list words.txt
   ./manage.py scan admin@10.0.0.0/24 --ask-password --become sudo --format jsonl --output findings.jsonl
 """
 
@@ -80,7 +81,13 @@ def add_rule_arguments(parser: CommandParser) -> None:
         "--indicators", action="append", default=[], type=Path, metavar="FILE",
         help="look for the hashes, addresses, domains, paths and keys in it (text, CSV, STIX 2.1, MISP); repeatable",
     )  # fmt: skip
-    group.add_argument("--deep", action="store_true", help="also every file of every package, every process id")
+    group.add_argument(
+        "--deep", action="store_true", help="also every file of every package, every process id, guesses of passwords"
+    )
+    group.add_argument(
+        "--password-list", type=Path, metavar="FILE", help="passwords to try on the hosts' accounts, one a line"
+    )
+    group.add_argument("--password-seconds", type=int, metavar="S", help="CPU time that guessing may take (20)")
     group.add_argument("--priority", choices=sorted(PRIORITY_LIMITS), default="normal", help="how much CPU it may take")
 
 

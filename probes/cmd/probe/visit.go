@@ -25,6 +25,8 @@ const (
 	// endWithin is how long the last lines may take once the visit must end; a reader that has stopped reading must
 	// not keep the probe alive.
 	endWithin = 5 * time.Second
+	// patiencePart is the part of the deadline that a visit may wait for a busy host to get less busy.
+	patiencePart = 8
 	// maxValue bounds one text while it is matched: two longest arguments of execve(2).
 	maxValue = 256 << 10
 )
@@ -44,6 +46,7 @@ func visit(o options) int {
 	}
 	problems = append(problems, limits.Lower(p.Limits.Nice, p.Limits.MemoryBytes)...)
 	guard := limits.NewGuard(limits.RealMeter(), p.Limits.CPUPercent)
+	guard.Patient(time.Duration(p.Limits.DeadlineS) * time.Second / patiencePart)
 	limits.Watch(guard, time.Duration(p.Limits.DeadlineS)*time.Second, p.Limits.MemoryBytes, os.Stdout.Fd())
 	go leave(guard)
 

@@ -26,10 +26,12 @@ type Meter struct {
 	Now   func() time.Time
 	CPU   func() time.Duration // used by this process so far
 	Sleep func(d time.Duration, stop <-chan struct{})
+
+	Running func() int // threads of the host that run or wait for a CPU; nil: not known
 }
 
 // RealMeter measures this process.
-func RealMeter() Meter { return Meter{Now: time.Now, CPU: CPUTime, Sleep: sleep} }
+func RealMeter() Meter { return Meter{Now: time.Now, CPU: CPUTime, Sleep: sleep, Running: Running} }
 
 func sleep(d time.Duration, stop <-chan struct{}) {
 	timer := time.NewTimer(d)
@@ -54,6 +56,7 @@ type Guard struct {
 	credit  time.Duration
 	checked time.Time
 	cpu     time.Duration
+	load    load
 	paused  atomic.Int64
 	once    sync.Once
 	stopped chan struct{}
@@ -108,16 +111,25 @@ func (g *Guard) Pause() error {
 	if now.Sub(g.checked) < checkEvery {
 		return nil
 	}
-	for g.settle(now); g.credit < 0; g.settle(g.meter.Now()) {
-		need := min(max(time.Duration(float64(-g.credit)/g.share), minSleep), maxSleep)
-		g.meter.Sleep(need, g.stopped)
-		g.paused.Add(int64(g.meter.Now().Sub(now)))
-		now = g.meter.Now()
+	if err := g.yield(now); err != nil {
+		return err
+	}
+	for g.settle(g.meter.Now()); g.credit < 0; g.settle(g.meter.Now()) {
+		g.rest(min(max(time.Duration(float64(-g.credit)/g.share), minSleep), maxSleep))
 		if g.Reason() != "" {
 			return ErrStopped
 		}
 	}
 	return nil
+}
+
+// rest sleeps and books how long that was.
+func (g *Guard) rest(d time.Duration) time.Duration {
+	start := g.meter.Now()
+	g.meter.Sleep(d, g.stopped)
+	slept := g.meter.Now().Sub(start)
+	g.paused.Add(int64(slept))
+	return slept
 }
 
 // settle books the wall and CPU time since the last check.

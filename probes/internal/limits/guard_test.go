@@ -3,6 +3,7 @@ package limits
 import (
 	"errors"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -90,6 +91,70 @@ func TestNoDutyCycleAtAHundredPercent(t *testing.T) {
 
 	if err := g.Pause(); err != nil || g.Paused() != 0 {
 		t.Errorf("%v, paused %v", err, g.Paused())
+	}
+}
+
+// busyFor makes a host on which many threads want to run until a time.
+func (m *machine) busyFor(d time.Duration) Meter {
+	until, meter := m.now.Add(d), m.meter()
+	meter.Running = func() int {
+		if m.now.Before(until) {
+			return loadPerCPU*runtime.NumCPU() + 1
+		}
+		return 1
+	}
+	return meter
+}
+
+func TestABusyHostIsLeftAloneUntilItIsLessBusy(t *testing.T) {
+	m := &machine{now: time.Unix(0, 0)}
+	g := NewGuard(m.busyFor(3*time.Second), 50)
+	g.Patient(10 * time.Second)
+	m.work(10 * time.Millisecond)
+
+	err := g.Pause()
+
+	if waited := g.Paused(); err != nil || waited < 2900*time.Millisecond || waited > 3300*time.Millisecond {
+		t.Errorf("%v, waited %v", err, waited)
+	}
+}
+
+func TestAHostThatIsAlwaysBusyIsLookedAtAllTheSame(t *testing.T) {
+	m := &machine{now: time.Unix(0, 0)}
+	g := NewGuard(m.busyFor(time.Hour), 50)
+	g.Patient(2 * time.Second)
+
+	for range 1000 {
+		m.work(10 * time.Millisecond)
+		if err := g.Pause(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	// Half of twenty seconds is the duty cycle's.
+	if waited := g.Paused(); waited < 11*time.Second || waited > 13*time.Second {
+		t.Errorf("waited %v", waited)
+	}
+}
+
+func TestLoadDoesNotCountWithoutPatienceOrWithAllOfACPU(t *testing.T) {
+	for _, percent := range []int{50, 100} {
+		m := &machine{now: time.Unix(0, 0)}
+		g := NewGuard(m.busyFor(time.Hour), percent)
+		if percent == 100 {
+			g.Patient(time.Minute)
+		}
+		m.now = m.now.Add(time.Second)
+
+		if err := g.Pause(); err != nil || g.Paused() != 0 {
+			t.Errorf("%d%%: %v, paused %v", percent, err, g.Paused())
+		}
+	}
+}
+
+func TestThreadsThatWantToRunAreCounted(t *testing.T) {
+	if got := Running(); got < 1 { // this one does
+		t.Errorf("%d threads run", got)
 	}
 }
 

@@ -26,7 +26,7 @@ const (
 	// not keep the probe alive.
 	endWithin = 5 * time.Second
 	// patiencePart is the part of the deadline that a visit may wait for a busy host to get less busy.
-	patiencePart = 8
+	patiencePart = 12
 	// maxValue bounds one text while it is matched: two longest arguments of execve(2).
 	maxValue = 256 << 10
 )

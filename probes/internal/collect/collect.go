@@ -129,7 +129,8 @@ type Env struct {
 	Now      time.Time
 	UID      int
 	Throttle Throttle
-	MaxValue int // bytes of one text value
+	MaxValue int  // bytes of one text value
+	Anywhere bool // file systems that may not answer are looked at like others
 
 	// The visit itself, which no record tells of: the probe's own process, and the path it was started from, by which
 	// the shell or sudo above it is known. Zero and "" leave nothing out.

@@ -17,7 +17,7 @@ import (
 
 // Readlink gives the text of a symbolic link, as it is stored.
 func Readlink(env *collect.Env, name string) (string, error) {
-	fd, err := openPath(env.Root, path.Dir(path.Clean("/"+name)), true)
+	fd, err := openPath(env, path.Dir(path.Clean("/"+name)), true)
 	if err != nil {
 		return "", fmt.Errorf("readlink %s: %w", name, err)
 	}

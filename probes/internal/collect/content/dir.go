@@ -42,7 +42,7 @@ const direntBytes = 32 << 10
 
 // OpenDir opens the directory at an absolute path seen from env.Root and follows links inside that root.
 func OpenDir(env *collect.Env, name string) (*Dir, error) {
-	fd, err := openPath(env.Root, name, true)
+	fd, err := openPath(env, name, true)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}

@@ -38,7 +38,7 @@ type File struct {
 // Open opens the regular file at an absolute path seen from env.Root and follows symbolic links inside that root.
 // It never blocks on a FIFO and never opens a device. Errors: fs.ErrNotExist, fs.ErrPermission, ErrNotRegular.
 func Open(env *collect.Env, path string) (*File, error) {
-	fd, err := openPath(env.Root, path, true)
+	fd, err := openPath(env, path, true)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}

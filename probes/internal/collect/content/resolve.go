@@ -47,11 +47,15 @@ func readlinkat(dirfd int, name string) (string, error) {
 func isHostRoot(root string) bool { return root == "" || root == "/" }
 
 // openPath gives an O_PATH descriptor of an absolute path seen from root.
-func openPath(root, name string, follow bool) (int, error) {
-	if isHostRoot(root) {
-		return hold(atFDCWD, path.Clean("/"+name), follow)
+func openPath(env *collect.Env, name string, follow bool) (int, error) {
+	name = path.Clean("/" + name)
+	if err := allowed(env, name, follow); err != nil {
+		return -1, err
 	}
-	w, err := newWalk(root)
+	if isHostRoot(env.Root) {
+		return hold(atFDCWD, name, follow)
+	}
+	w, err := newWalk(env.Root)
 	if err != nil {
 		return -1, err
 	}
@@ -74,6 +78,9 @@ func Resolve(env *collect.Env, name string) (string, error) {
 		return "", err
 	}
 	defer w.close()
+	if isHostRoot(root) && !env.Anywhere {
+		w.barred = barrierOf(env).own
+	}
 	if err := w.resolve(name, true); err != nil {
 		return "", fmt.Errorf("resolve %s: %w", name, err)
 	}
@@ -83,8 +90,9 @@ func Resolve(env *collect.Env, name string) (string, error) {
 // walk resolves a path component by component with descriptors, so that neither an absolute link nor a directory
 // exchanged meanwhile leads out of the root. fds[0] is the root; fds[i+1] belongs to names[i].
 type walk struct {
-	fds   []int
-	names []string
+	fds    []int
+	names  []string
+	barred []string // mount points that it does not enter
 }
 
 func newWalk(root string) (*walk, error) {
@@ -149,6 +157,11 @@ func (w *walk) resolve(name string, follow bool) error {
 
 // step enters one component; when that is a link to be followed it stays and gives the link's target.
 func (w *walk) step(part string, follow bool) (target string, err error) {
+	if len(w.barred) > 0 {
+		if name := "/" + strings.Join(append(w.names, part), "/"); isBelowAny(w.barred, name) {
+			return "", notEntered(name)
+		}
+	}
 	dir := w.fds[len(w.fds)-1]
 	fd, err := hold(dir, part, false)
 	var held *unheldError

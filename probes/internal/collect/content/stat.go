@@ -56,13 +56,17 @@ func StatPath(env *collect.Env, name string) (*Stat, error) { return statPath(en
 
 func statPath(env *collect.Env, name string, follow bool) (*Stat, error) {
 	if isHostRoot(env.Root) {
-		st, err := statAt(atFDCWD, path.Clean("/"+name), follow)
+		clean := path.Clean("/" + name)
+		if err := allowed(env, clean, follow); err != nil {
+			return nil, fmt.Errorf("stat %s: %w", name, err)
+		}
+		st, err := statAt(atFDCWD, clean, follow)
 		if err != nil {
 			return nil, fmt.Errorf("stat %s: %w", name, err)
 		}
 		return st, nil
 	}
-	fd, err := openPath(env.Root, name, follow)
+	fd, err := openPath(env, name, follow)
 	if held := (*unheldError)(nil); errors.As(err, &held) {
 		return held.st, nil
 	}
@@ -84,7 +88,7 @@ func StatAt(dirfd int, name string) (*Stat, error) {
 
 // StatFD looks at an open descriptor.
 func StatFD(fd int) (*Stat, error) {
-	st, err := statx(fd, "", atEmptyPath)
+	st, err := statx(fd, "", atEmptyPath|atDontSync)
 	if !errors.Is(err, errNoStatx) {
 		return st, err
 	}
@@ -96,7 +100,7 @@ func StatFD(fd int) (*Stat, error) {
 }
 
 func statAt(dirfd int, name string, follow bool) (*Stat, error) {
-	flags := atNoAutomount
+	flags := atNoAutomount | atDontSync
 	if !follow {
 		flags |= atSymlinkNofollow
 	}
@@ -136,6 +140,7 @@ const (
 	atSymlinkNofollow = 0x100
 	atNoAutomount     = 0x800
 	atEmptyPath       = 0x1000
+	atDontSync        = 0x4000 // what a server said last is good enough
 	statxBasicBtime   = 0xfff
 	statxBtime        = 0x800
 	attrImmutable     = 0x10

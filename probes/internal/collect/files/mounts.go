@@ -2,10 +2,10 @@ package files
 
 import (
 	"path"
-	"strings"
 	"syscall"
 
 	"sandfly/probes/internal/collect"
+	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/procfs"
 )
 
@@ -49,24 +49,14 @@ var kernelTypes = map[string]bool{
 	"nfsd": true, "nsfs": true, "devpts": true,
 }
 
-// networkTypes are file systems whose server may be slow, huge or gone.
-var networkTypes = map[string]bool{
-	"nfs": true, "nfs4": true, "cifs": true, "smb3": true, "smbfs": true, "ncpfs": true, "afs": true, "coda": true,
-	"9p": true, "ceph": true, "lustre": true, "glusterfs": true, "ocfs2": true, "gfs2": true, "beegfs": true,
-	"orangefs": true, "pvfs2": true, "acfs": true, "gpfs": true, "panfs": true, "davfs": true,
-}
-
 // isKernelType tells a file system that is never entered.
 func isKernelType(kind string) bool { return kernelTypes[kind] }
 
-// isNetworkType tells a file system that is entered only when a scope crosses mounts. FUSE is one, whatever program
-// serves it, but for fuseblk, which is a local disk.
-func isNetworkType(kind string) bool {
-	return networkTypes[kind] || kind == "fuse" || strings.HasPrefix(kind, "fuse.")
-}
+// isNetworkType tells a file system that is entered only when a scope crosses mounts.
+func isNetworkType(kind string) bool { return content.IsNetworkType(kind) }
 
 // mayHang tells a file system where even looking at its root may wait for a server or start a mount.
-func mayHang(kind string) bool { return isNetworkType(kind) || kind == "autofs" }
+func mayHang(kind string) bool { return content.MayHang(kind) }
 
 // onNetwork tells whether a path lies on a file system that may not answer.
 func (v *visit) onNetwork(name string) bool {

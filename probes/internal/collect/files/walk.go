@@ -27,10 +27,23 @@ func walkCollector() collect.Collector {
 	return collect.Collector{
 		Name: "files", Subjects: []*collect.Subject{file, directory},
 		Run: func(ctx context.Context, env *collect.Env, want map[string]collect.Want, emit collect.Emit, status *collect.Status) error {
-			w := &walker{ctx: ctx, v: newVisit(env), want: want, emit: emit, status: status}
+			w := &walker{ctx: ctx, v: newVisit(crossingEnv(env, want)), want: want, emit: emit, status: status}
 			return w.run()
 		},
 	}
+}
+
+// crossingEnv lets the walk look at file systems that may not answer when a rule asks for them; the walk itself keeps
+// the other rules away.
+func crossingEnv(env *collect.Env, want map[string]collect.Want) *collect.Env {
+	for _, w := range want {
+		if slices.ContainsFunc(w.Scopes, func(s collect.Scope) bool { return s.CrossMounts }) {
+			anywhere := *env
+			anywhere.Anywhere = true
+			return &anywhere
+		}
+	}
+	return env
 }
 
 // walker goes through all scopes of both subjects in one pass.

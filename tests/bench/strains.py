@@ -228,7 +228,7 @@ def _growing(*paths: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hanging(_: Sizes) -> Iterator[list[Path]]:
-    """A server that does not answer any more: under a home directory, a web root, a running program and its directory."""
+    """A server that does not answer any more: under a home, a web root, a running program and its directory."""
     keys = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA x\n"
     content = {
         "home/.ssh/authorized_keys": keys, "home/.bashrc": b"alias ls=ls\n", "home/.bash_history": b"ls\n",

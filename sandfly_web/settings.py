@@ -148,6 +148,8 @@ SPECTACULAR_SETTINGS = {
         "SeverityEnum": "sandfly_web.rules.models.Severity",
         "RuleTypeEnum": "sandfly_web.rules.models.Rule.Type",
         "RuleOriginEnum": "sandfly_web.rules.models.Rule.Origin",
+        "IndicatorKindEnum": "sandfly_web.rules.indicators.models.KINDS",
+        "IndicatorFormatEnum": "sandfly_web.rules.indicators.models.FORMATS",
         "RuleOutcomeEnum": "sandfly_web.scans.models.RuleOutcome.State",
         "ScanStatusEnum": "sandfly_web.scans.models.Scan.Status",
         "FindingStatusEnum": "sandfly_web.findings.models.Finding.Status",

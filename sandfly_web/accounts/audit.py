@@ -47,6 +47,7 @@ AUDITED: dict[str, dict[str, Any]] = {
         "m2m_fields": {"tags"},
     },
     "inventory.HostKey": {"exclude_fields": ["last_seen_at"]},
+    "indicators.IndicatorList": {"exclude_fields": ["faults", "prefixes"]},
     "rules.Rule": {"exclude_fields": ["source", "plan_rule", "updated_at"]},
     "scans.Schedule": {"m2m_fields": {"host_tags"}},
     "findings.AllowlistEntry": {"m2m_fields": {"hosts", "tags"}},

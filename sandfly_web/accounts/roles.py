@@ -34,6 +34,7 @@ READABLE = (
     "inventory.zone",
     "rules.rule",
     "rules.rulerevision",
+    "indicators.indicatorlist",
     "scans.schedule",
     "scans.scan",
     "scans.ruleoutcome",
@@ -45,7 +46,14 @@ READABLE = (
     "findings.forensicrecord",
     "findings.savedhunt",
 )
-MANAGED = ("inventory.host", "inventory.tag", "inventory.credential", "inventory.jumphost", "scans.schedule")
+MANAGED = (
+    "inventory.host",
+    "inventory.tag",
+    "inventory.credential",
+    "inventory.jumphost",
+    "scans.schedule",
+    "indicators.indicatorlist",
+)
 
 
 def rights(verbs: str, *labels: str) -> frozenset[str]:

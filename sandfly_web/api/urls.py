@@ -12,6 +12,7 @@ from sandfly_web.findings.api import FindingViewSet, ForensicRecordViewSet, Reco
 from sandfly_web.findings.hunting.api import HuntView
 from sandfly_web.inventory.api import CredentialViewSet, HostViewSet, JumpHostViewSet, TagViewSet, ZoneViewSet
 from sandfly_web.rules.api import RuleViewSet
+from sandfly_web.rules.indicators.api import IndicatorListViewSet
 from sandfly_web.scans.api import ScanViewSet, ScheduleViewSet
 
 app_name = "api"
@@ -30,6 +31,7 @@ for name, viewset in {
     "records": RecordViewSet,
     "forensic-records": ForensicRecordViewSet,
     "rules": RuleViewSet,
+    "indicator-lists": IndicatorListViewSet,
     "tokens": TokenViewSet,
 }.items():
     router.register(name, viewset, basename=name)

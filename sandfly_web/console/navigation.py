@@ -32,7 +32,10 @@ GROUPS: dict[str, list[Page]] = {
         Page("Scans", "radar", "scans_scan", "scans.view_scan"),
         Page("Schedules", "event_repeat", "scans_schedule", "scans.view_schedule"),
     ],
-    "Detection": [Page("Rules", "rule", "rules_rule", "rules.view_rule")],
+    "Detection": [
+        Page("Rules", "rule", "rules_rule", "rules.view_rule"),
+        Page("Indicators", "fingerprint", "indicators_indicatorlist", "indicators.view_indicatorlist"),
+    ],
     "Access": [
         Page("Credentials", "key", "inventory_credential", "inventory.view_credential"),
         Page("Jump hosts", "alt_route", "inventory_jumphost", "inventory.view_jumphost"),

@@ -6,10 +6,14 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from sandfly_web.rules.indicators.kinds import Kind
 from sandfly_web.rules.indicators.parsing import Format
 from sandfly_web.rules.models import Severity
+
+KINDS = [(kind.value, kind.name) for kind in Kind]
+FORMATS = [(form.value, form.name) for form in Format]
 
 
 class IndicatorList(models.Model):
@@ -30,7 +34,7 @@ class IndicatorList(models.Model):
         help_text="From then on it counts as disabled; old indicators hit the innocent.",
     )
     origin = models.CharField(max_length=255, blank=True, help_text="Where it comes from: a feed, a report, a file.")
-    format = models.CharField(max_length=8, choices=[(one.value, one.name) for one in Format], editable=False)
+    format = models.CharField(max_length=8, choices=FORMATS, editable=False)
     digest = models.CharField(max_length=64, editable=False, help_text="SHA-256 of the imported file.")
     version = models.PositiveIntegerField(default=0, editable=False, help_text="Counts the imports.")
     counts = models.JSONField(default=dict, editable=False, help_text="Entries by kind.")
@@ -51,6 +55,11 @@ class IndicatorList(models.Model):
         return self.name
 
     @property
+    def is_current(self) -> bool:
+        """Whether its entries count now."""
+        return self.is_enabled and (self.expires_at is None or self.expires_at > timezone.now())
+
+    @property
     def entry_count(self) -> int:
         return sum(self.counts.values())
 
@@ -59,7 +68,7 @@ class Indicator(models.Model):
     """One entry of a list, in its canonical spelling; `key` is `kinds.key_of` its value as a signed number."""
 
     list = models.ForeignKey(IndicatorList, on_delete=models.CASCADE, related_name="indicators")
-    kind = models.CharField(max_length=16, choices=[(kind.value, kind.name) for kind in Kind])
+    kind = models.CharField(max_length=16, choices=KINDS)
     key = models.BigIntegerField()
     value = models.TextField()
     description = models.TextField(blank=True)
@@ -79,7 +88,7 @@ class IndicatorSet(models.Model):
     """The compact form of all enabled entries of a kind; plans name it by its digest. Written by `services`."""
 
     digest = models.CharField(max_length=64, primary_key=True, help_text="SHA-256 of the body.")
-    kind = models.CharField(max_length=16, choices=[(kind.value, kind.name) for kind in Kind])
+    kind = models.CharField(max_length=16, choices=KINDS)
     signature = models.CharField(max_length=64, help_text="SHA-256 of the lists and versions it was made of.")
     spec = models.JSONField(help_text="`contract.PlanSet`.")
     body = models.BinaryField()

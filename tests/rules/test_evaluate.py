@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandfly_web.rules.evaluate import evaluate
+from sandfly_web.rules.indicators.sets import find_kinds
 from sandfly_web.rules.simplify import walk_leaves
 from sandfly_web.rules.testing import match_records
 from scanners.contract import Expr, Limits, Plan, PlanRule
@@ -139,7 +140,8 @@ def test_it_agrees_with_the_probe(probe, pairs):
 
 
 def test_it_agrees_with_the_probe_on_every_test_of_the_catalogue(probe, catalog):
-    rules = [rule for rule in catalog if rule.plan_rule.when is not None]
+    # Lists of indicators are only on their way to hosts; the server has nothing to decide with.
+    rules = [rule for rule in catalog if rule.plan_rule.when is not None and not find_kinds(rule.plan_rule.when)]
     pairs = [(rule, test.record) for rule in rules for test in rule.tests]
     verdicts = match_records(rules, [(rule.subject, record) for rule, record in pairs], probe)
 

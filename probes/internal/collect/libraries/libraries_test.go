@@ -39,7 +39,9 @@ func TestLibrariesOfAllProcessesAreGathered(t *testing.T) {
 	}
 	for path, want := range map[string]map[string]any{
 		"/usr/lib/libc.so.6": {"process_count": int64(2), "pids": []int64{10, 11}, "process.names": []string{"app"},
-			"injected_by": []string{"ld.so.preload"}, "on_disk": true, "deleted": false, "in_container": false, "size": int64(4)},
+			"injected_by": []string{"ld.so.preload"}, "on_disk": true, "deleted": false, "in_container": false, "size": int64(4),
+			"md5": "c13367945d5d4c91047b3b50234aa7ab", "sha1": "e6fb06210fafc02fd7479ddbed2d042cc3a5155e",
+			"sha256": "5694d08a2e53ffcae0c3103e5ad6f6076abd960eb1f8a56577040bc1028f702b"},
 		"/tmp/.x/evil.so": {"is_hidden": true, "in_temporary": true, "injected_by": []string{"LD_PRELOAD"}, "on_disk": false,
 			"is_mapped": true, "sha256": nil},
 		"/memfd:stage":        {"is_memfd": true, "deleted": true, "on_disk": false, "same_file": nil},

@@ -4,8 +4,12 @@ package system
 
 import (
 	"bufio"
+	"crypto/md5"
+	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -151,6 +155,22 @@ func TestProgramDeletedWhileItRunsIsReadAllTheSame(t *testing.T) {
 	with(t, environment("/"), "process", "pid", pid, func(r record) {
 		r.expect(map[string]any{"path": program, "exe_deleted": true, "on_disk": false, "exe_replaced": false,
 			"exe_sha256": digest, "exe_magic": "elf"})
+	})
+}
+
+func TestProgramHasAllDigestsThatAreAskedFor(t *testing.T) {
+	program, digest := copyOfSelf(t)
+	data, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := start(t, child(program, "wait"))
+
+	with(t, environment("/"), "process", "pid", pid, func(r record) {
+		r.expect(map[string]any{
+			"exe_sha512": fmt.Sprintf("%x", sha512.Sum512(data)), "exe_sha1": fmt.Sprintf("%x", sha1.Sum(data)),
+			"exe_md5": fmt.Sprintf("%x", md5.Sum(data)), "exe_sha256": digest,
+		})
 	})
 }
 

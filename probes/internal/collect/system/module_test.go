@@ -34,6 +34,21 @@ func TestModuleHasTheFactsOfAllItsFiles(t *testing.T) {
 	})
 }
 
+func TestModuleFileHasItsDigestsWhateverIsAskedForFirst(t *testing.T) {
+	with(t, moduleFixture(t).env(), "kernel_module", "name", "ext4", func(r record) {
+		r.expect(map[string]any{
+			"file_md5":    "daecff8cc2340eb50ebb92be4c994bab",
+			"file_sha1":   "3252e71c7a65d40d0baed3e1d5b9bdd55c6821f8",
+			"file_sha256": "723b8f18b5c77573667871f3596ca9d0c71e112c1a9880fb7fe1974d37d7fcbe",
+			"file_sha512": "545774fb877c9614cdc0e53fd2bedd83ec93139ed79c257a1e03f5a1ed981a5a" +
+				"6774d3b7aa7db7750512b6f463e38e48da130c7d441ead3071da7ece204a86e7",
+		})
+	})
+	with(t, moduleFixture(t).env(), "kernel_module", "name", "lost", func(r record) {
+		r.expect(map[string]any{"file_md5": nil, "file_sha256": nil})
+	})
+}
+
 func TestModuleOutsideTheTreeIsToldByItsTaint(t *testing.T) {
 	with(t, moduleFixture(t).env(), "kernel_module", "name", "ext_driver", func(r record) {
 		r.expect(map[string]any{"taint": "POE", "is_out_of_tree": true, "is_unsigned": true, "is_proprietary": true,

@@ -80,8 +80,12 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[type-arg]  # not
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     class Meta:
         model = ApiToken
-        fields = ["name", "expires_at"]
-        help_texts = {"name": "What it is for.", "expires_at": "Empty: never."}
+        fields = ["name", "role", "expires_at"]
+        help_texts = {
+            "name": "What it is for.",
+            "role": "It may never do more than this role; empty: all that you may.",
+            "expires_at": "Empty: never.",
+        }
 
     def clean_expires_at(self) -> Any:
         moment = self.cleaned_data["expires_at"]
@@ -95,7 +99,7 @@ class ApiTokenAdmin(ConsoleAdmin):
     """Tokens of one's own; administrators of users see and delete those of others."""
 
     form = TokenForm
-    list_display = ["name", "prefix", "user", "created", "used", "expires_at"]
+    list_display = ["name", "prefix", "user", "role", "created", "used", "expires_at"]
     list_select_related = ["user"]
     ordering = ["-created_at"]
 
@@ -115,7 +119,8 @@ class ApiTokenAdmin(ConsoleAdmin):
         return False
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, _change: bool) -> None:  # noqa: FBT001
-        row, token = services.create_token(actor(request), form.cleaned_data["name"], form.cleaned_data["expires_at"])
+        values = form.cleaned_data
+        row, token = services.create_token(actor(request), values["name"], values["expires_at"], values["role"])
         obj.pk = row.pk
         messages.warning(request, f"Copy this token now, it is shown only once: {token}")
 

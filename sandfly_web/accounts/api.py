@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):
     class Meta:
         model = ApiToken
-        fields = ["id", "name", "prefix", "created_at", "expires_at", "last_used_at"]
+        fields = ["id", "name", "role", "prefix", "created_at", "expires_at", "last_used_at"]
         read_only_fields = ["prefix", "last_used_at"]
 
 
@@ -43,7 +43,10 @@ class NewTokenSerializer(TokenSerializer):
 
     def create(self, validated_data: dict[str, Any]) -> ApiToken:
         row, token = services.create_token(
-            self.context["request"].user, validated_data["name"], validated_data.get("expires_at")
+            self.context["request"].user,
+            validated_data["name"],
+            validated_data.get("expires_at"),
+            validated_data.get("role", ""),
         )
         setattr(row, "token", token)  # noqa: B010 - a fact of this one answer, not of the row
         return row

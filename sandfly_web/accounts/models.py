@@ -5,12 +5,20 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from sandfly_web.accounts.roles import Description
+
 
 class ApiToken(models.Model):
     """A way for a program to act as a user until it expires. Written by `accounts.services`."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=127)
+    role = models.CharField(
+        max_length=16,
+        choices=Description.choices,
+        blank=True,
+        help_text="It may never do more than this role, nor more than its user; empty: all that its user may.",
+    )
     prefix = models.CharField(max_length=12, editable=False, help_text="First characters, to tell tokens apart.")
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import Group, Permission
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils import timezone
 
 from sandfly_web.accounts.models import ApiToken
-from sandfly_web.accounts.roles import ROLE_RIGHTS
+from sandfly_web.accounts.roles import ROLE_RIGHTS, Role
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -48,13 +49,41 @@ def token_digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def create_token(user: User, name: str, expires_at: datetime | None = None) -> tuple[ApiToken, str]:
-    """A new token row and the token itself, which can never be read again."""
+def create_token(user: User, name: str, expires_at: datetime | None = None, role: str = "") -> tuple[ApiToken, str]:
+    """A new token row and the token itself, which can never be read again.
+
+    `role` limits it. Raises ValidationError when `user` signed in with a token that is limited itself, to less.
+    """
+    limit = limit_of(user)
+    role = role or limit
+    if limit and not ROLE_RIGHTS[Role(role)] <= ROLE_RIGHTS[Role(limit)]:
+        raise ValidationError({"role": f"a token that is limited to {limit} makes none that may more"})
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     row = ApiToken.objects.create(
-        user=user, name=name, prefix=token[:10], digest=token_digest(token), expires_at=expires_at
+        user=user, name=name, prefix=token[:10], digest=token_digest(token), expires_at=expires_at, role=role
     )
     return row, token
+
+
+def limit_of(user: User) -> str:
+    """The role that the token of this request is limited to; "" for none, and without a token."""
+    return str(getattr(user, "token_role", ""))
+
+
+def limit_rights(user: User, role: str) -> User:
+    """The user with no more rights than the role, for as long as this object lives: one request."""
+    allowed, may, rights = ROLE_RIGHTS[Role(role)], user.has_perm, user.get_all_permissions
+
+    def has_perm(perm: str, obj: Any = None) -> bool:
+        return perm in allowed and may(perm, obj)
+
+    def get_all_permissions(obj: Any = None) -> set[str]:
+        return {name for name in rights(obj) if name in allowed}
+
+    # On the object, so that everything that asks it is answered so; a class of its own would be another model.
+    for name, value in (("has_perm", has_perm), ("get_all_permissions", get_all_permissions), ("token_role", role)):
+        setattr(user, name, value)
+    return user
 
 
 def find_token_user(token: str) -> User | None:
@@ -69,4 +98,4 @@ def find_token_user(token: str) -> User | None:
         return None
     if row.last_used_at is None or now - row.last_used_at > USED_RESOLUTION:
         ApiToken.objects.filter(pk=row.pk).update(last_used_at=now)
-    return row.user
+    return limit_rights(row.user, row.role) if row.role else row.user

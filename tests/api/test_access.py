@@ -167,3 +167,57 @@ def test_receivers_of_the_audit_log_do_not_pile_up(make: WebMake) -> None:
     client.post(f"/api/v1/hosts/{host.pk}/accept-host-key", {"fingerprint": "SHA256:n"}, format="json")
 
     assert len(pre_save._live_receivers(LogEntry)[0]) == before
+
+
+def limited(make: WebMake, user: Any, role: str) -> Any:
+    """A client whose token is limited to a role."""
+    from rest_framework.test import APIClient
+
+    from sandfly_web.accounts.services import create_token
+
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {create_token(user, 'soar', role=role)[1]}")
+    return client
+
+
+@pytest.mark.parametrize("role", ROLES[1:])
+def test_a_token_limited_to_a_role_may_do_no_more_than_the_role(make: WebMake, role: str) -> None:
+    """Also when its user is a superuser."""
+    user = make.person("admin")
+    user.is_superuser = True
+    user.save()
+
+    for what, status in attempts(make, limited(make, user, role)).items():
+        assert (status < 300) is (ROLES.index(role) >= ROLES.index(FIRST_ALLOWED[what])), (what, status)
+
+
+def test_a_token_limited_to_a_role_may_do_no_more_than_its_user(make: WebMake) -> None:
+    answers = attempts(make, limited(make, make.person("viewer"), "admin"))
+
+    assert {what for what, status in answers.items() if status < 300} == {"read"}
+
+
+def test_a_limited_token_says_what_it_may_and_makes_none_that_may_more(make: WebMake) -> None:
+    user = make.person("admin")
+    client = limited(make, user, "analyst")
+
+    me = client.get("/api/v1/me").json()
+    same = client.post("/api/v1/tokens", {"name": "same"}, format="json")
+    less = client.post("/api/v1/tokens", {"name": "less", "role": "viewer"}, format="json")
+    more = client.post("/api/v1/tokens", {"name": "more", "role": "operator"}, format="json")
+
+    assert "findings.change_finding" in me["permissions"]
+    assert "scans.add_scan" not in me["permissions"]
+    assert (same.json()["role"], less.json()["role"]) == ("analyst", "viewer")
+    assert more.status_code == 400
+    assert "makes none that may more" in str(more.json())
+
+
+def test_a_limited_token_from_the_command_line(make: WebMake) -> None:
+    from django.core.management import call_command
+
+    from sandfly_web.accounts.models import ApiToken
+
+    call_command("create_token", make.person("admin").username, "siem", "--role", "viewer", stdout=io.StringIO())
+
+    assert ApiToken.objects.get().role == "viewer"

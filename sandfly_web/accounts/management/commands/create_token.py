@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from sandfly_web.accounts.roles import Role
 from sandfly_web.accounts.services import create_token
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", help="name of the user whose rights the token has")
         parser.add_argument("name", help="what the token is for")
+        parser.add_argument("--role", choices=list(Role), default="", help="limit it to what this role may do")
         parser.add_argument("--days", type=days, help="it expires after so many days (default: never)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -38,5 +40,5 @@ class Command(BaseCommand):
         except User.DoesNotExist:
             raise CommandError(f"there is no user named {options['user']!r}") from None
         expires_at = timezone.now() + timedelta(days=options["days"]) if options["days"] else None
-        _row, token = create_token(user, options["name"], expires_at)
+        _row, token = create_token(user, options["name"], expires_at, options["role"])
         self.stdout.write(token)

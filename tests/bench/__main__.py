@@ -12,6 +12,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from tests.bench.clock import Clock
+from tests.bench.indicators import measure_indicators
 from tests.bench.ingest import measure_ingest
 from tests.bench.probe import measure_peers, measure_probe
 from tests.bench.rules import measure_compiler
@@ -44,6 +45,7 @@ def main() -> None:
     step("visits over SSH", lambda: measure_visits(clock, 5 if quick else 20, with_ansible=not quick))
     step("the rule compiler", lambda: measure_compiler(1 if quick else 5))
     step("ingest", lambda: measure_ingest(clock, 50 if quick else 400))
+    step("indicators", lambda: measure_indicators(clock, 100_000 if quick else 1_000_000))
     # Last, as they take most of the time and may be cut off.
     for measure in later:
         step("other scanners", measure)

@@ -45,6 +45,10 @@ REASONS: dict[str, Words] = {
         "the rule asks for what no host remembers once it is over, such as who wrote a file",
         "Watch for it with an event log, or write the rule about what stays behind.",
     ),
+    "no_indicators": Words(
+        "the rule looks for indicators and no list with such entries is active",
+        "Import or enable a list of indicators.",
+    ),
     "no_status": Words("the probe said nothing about them", "Scan again; if it stays so, report it as a fault."),
 }
 

@@ -112,8 +112,6 @@ def _import(count: int) -> dict[str, tuple[float, float]]:
 
     with timed(f"import of {len(text) >> 20} MiB of text"):
         services.import_list(row, services.Source(io.BytesIO(text)))
-    with timed("the same again, in place of the first"):
-        services.import_list(row, services.Source(io.BytesIO(text)))
     with timed("the set from the database"):
         services.active_sets()
     with timed("looking up 4,000 candidates"):

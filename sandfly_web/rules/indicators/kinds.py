@@ -104,6 +104,8 @@ def detect(text: str) -> Kind:
 
 def refang(text: str) -> str:
     """Undoes how reports keep values from being clicked: `evil[.]example`, `hxxp://`."""
+    if "[" not in text and "(" not in text and "hxxp" not in text:
+        return text
     for written, meant in (("[.]", "."), ("(.)", "."), ("[dot]", "."), ("(dot)", "."), ("[:]", ":"), ("hxxp", "http")):
         text = text.replace(written, meant)
     return text

@@ -282,4 +282,28 @@ BEHAVIOURS = (
         files={"/etc/sudoers.d/reset": "Defaults !env_reset\n"},
         modes={"/etc/sudoers.d/reset": 0o440},
     ),
+    Behaviour(
+        name="password_hash_in_list_of_accounts",
+        techniques=("T1136.001", "T1098"),
+        does="An account was added with its password hash in passwd.",
+        marks=("hashy",),
+        raises=("user_password_outside_shadow",),
+        shell="echo 'hashy:$6$abcdefgh$abcdefgh:2410:2410::/home/hashy:/bin/bash' >> /etc/passwd",
+    ),
+    Behaviour(
+        name="service_account_in_group_of_administrators",
+        techniques=("T1098.007", "T1078.003"),
+        does="The account of the news system may command the container engine.",
+        marks=("news",),
+        raises=("user_service_account_privileged_group",),
+        shell="sed -i '/^docker:/d' /etc/group; echo 'docker:x:2411:news' >> /etc/group",
+    ),
+    Behaviour(
+        name="password_hashes_readable_by_everybody",
+        techniques=("T1003.008", "T1222.002"),
+        does="Everybody may read the password hashes.",
+        marks=("/etc/shadow",),
+        raises=("file_shadow_readable_by_others",),
+        shell="chmod 644 /etc/shadow",
+    ),
 )

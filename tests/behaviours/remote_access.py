@@ -238,4 +238,16 @@ BEHAVIOURS = (
         files={"/opt/net/linpeas.sh": "sleep 100004\n:\n"},
         processes=(Process("/bin/bash", ("bash", "/opt/net/linpeas.sh", "-a"), None),),
     ),
+    Behaviour(
+        name="python_runs_code_from_standard_input",
+        techniques=("T1059.006", "T1620"),
+        does="Python runs code that came over standard input and is connected to a distant machine.",
+        marks=("11.22.33.75",),
+        raises=("process_interpreter_without_script_connected",),
+        shell="ip addr add 11.22.33.75/32 dev lo",
+        processes=(
+            Process("/usr/lib/shown/far-side-75", ("/usr/lib/shown/far-side-75",), ("serve 11.22.33.75:443",)),
+            Process("/usr/lib/shown/python3.12", ("python3", "-"), ("dial 11.22.33.75:443",)),
+        ),
+    ),
 )

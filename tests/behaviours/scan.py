@@ -84,5 +84,9 @@ def scan(host: Host) -> Scanned:
         f"{one.subject}: {one.reason} {one.detail}" for one in report.collectors if one.state is not CollectorState.OK
     ]
     broken = {RuleState.ERROR, RuleState.SKIPPED}
-    statuses = [f"{rules[one.rule_id].name}: {one.state} {one.reason}" for one in report.rules if one.state in broken]
+    statuses = [
+        f"{rules[one.rule_id].name}: {one.state} {one.reason}"
+        for one in report.rules
+        if one.state in broken and one.reason != "no_indicators"
+    ]
     return Scanned(findings, collectors + statuses)

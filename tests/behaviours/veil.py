@@ -23,13 +23,16 @@ from tests.behaviours.scan import LABEL, Finding, Scanned, detections, whole_pla
 from tests.hosts.host import Host
 
 # Where the probe waits, beside the program that deceives it.
-PLACE = "/run/veil"
+PLACE = "/usr/lib/veil"
+# Where behaviours lay the tables that the probe is shown.
+TABLES = "/run/veil"
 
 
 def enact_veiled(host: Host, behaviours: Sequence[Behaviour]) -> dict[str, str]:
     """As `enact`, and lays down what the scan needs: the probe, the stand-in program and the paths to be hidden."""
     place = host.root / PLACE.lstrip("/")
     place.mkdir(mode=0o700)
+    (host.root / TABLES.lstrip("/")).mkdir(mode=0o700)
     shutil.copy2(standin(), place / "standin")
     shutil.copy2(ensure(host_arch()).path, place / "probe")
     (place / "plan").write_bytes(whole_plan().body + b"\n")
@@ -81,5 +84,5 @@ def _faults(lines: Sequence[msgspec.Struct]) -> list[str]:
         str(line)
         for line in lines
         if (isinstance(line, CollectorStatus) and line.state is not CollectorState.OK)
-        or (isinstance(line, ProbeRuleStatus) and line.state in broken)
+        or (isinstance(line, ProbeRuleStatus) and line.state in broken and line.reason != "no_indicators")
     ]

@@ -86,10 +86,15 @@ func (o *origin) isImmutable() (any, error) {
 	return immutable, nil
 }
 
-// isDangling tells a link that leads nowhere from a file that has gone: its record stays, only the file behind it has no facts.
-func (o *origin) isDangling() bool {
-	isLink, err := o.isLink()
-	return err == nil && isLink == true
+// behind is stat, but nil for a link that leads nowhere: its record stays, only the file behind it has no facts.
+func (o *origin) behind() (*content.Stat, error) {
+	st, err := o.stat()
+	if errors.Is(err, collect.ErrGone) {
+		if isLink, linkErr := o.isLink(); linkErr == nil && isLink == true {
+			return nil, nil
+		}
+	}
+	return st, err
 }
 
 // originFields are the fields that records read from a file have in common.
@@ -97,12 +102,9 @@ func originFields[R any](get func(R) *origin) []collect.Field[R] {
 	of := func(name, typ, unit, doc string, value func(*content.Stat) any) collect.Field[R] {
 		return collect.Field[R]{Name: name, Type: typ, Unit: unit, Cost: collect.Cheap, Doc: doc, Source: "stat(2) of path",
 			Get: func(r R) (any, error) {
-				st, err := get(r).stat()
-				if errors.Is(err, collect.ErrGone) && get(r).isDangling() {
-					return nil, nil
-				}
+				st, err := get(r).behind()
 				// What is no regular file (a unit masked by a link to /dev/null) was not read either.
-				if err != nil || !st.IsRegular() {
+				if err != nil || st == nil || !st.IsRegular() {
 					return nil, err
 				}
 				return value(st), nil
@@ -117,8 +119,8 @@ func originFields[R any](get func(R) *origin) []collect.Field[R] {
 			func(st *content.Stat) any { return st.Mtime }),
 		{Name: "file_ctime_age_s", Type: "int", Unit: "seconds", Cost: collect.Cheap, Doc: "time since the last change of the file's content, owner, bits or name",
 			Source: "stat(2) of path", Get: func(r R) (any, error) {
-				st, err := get(r).stat()
-				if err != nil || !st.IsRegular() {
+				st, err := get(r).behind()
+				if err != nil || st == nil || !st.IsRegular() {
 					return nil, err
 				}
 				return get(r).v.env.Now.Unix() - st.Ctime, nil

@@ -40,10 +40,15 @@ func (o *origin) isLink() (any, error) {
 	return st.Type() == syscall.S_IFLNK, nil
 }
 
-// isDangling tells a link that leads nowhere from a file that has gone: its record stays, only the file behind it has no facts.
-func (o *origin) isDangling() bool {
-	isLink, err := o.isLink()
-	return err == nil && isLink == true
+// behind is stat, but nil for a link that leads nowhere: its record stays, only the file behind it has no facts.
+func (o *origin) behind() (*content.Stat, error) {
+	st, err := o.stat()
+	if errors.Is(err, collect.ErrGone) {
+		if isLink, linkErr := o.isLink(); linkErr == nil && isLink == true {
+			return nil, nil
+		}
+	}
+	return st, err
 }
 
 // originFields are the fields that records read from a file have in common.
@@ -51,11 +56,8 @@ func originFields[R any](get func(R) *origin) []collect.Field[R] {
 	of := func(name, typ, unit, doc string, value func(*content.Stat) any) collect.Field[R] {
 		return collect.Field[R]{Name: name, Type: typ, Unit: unit, Cost: collect.Cheap, Doc: doc, Source: "stat(2) of path",
 			Get: func(r R) (any, error) {
-				st, err := get(r).stat()
-				if errors.Is(err, collect.ErrGone) && get(r).isDangling() {
-					return nil, nil
-				}
-				if err != nil {
+				st, err := get(r).behind()
+				if err != nil || st == nil {
 					return nil, err
 				}
 				return value(st), nil
@@ -70,8 +72,8 @@ func originFields[R any](get func(R) *origin) []collect.Field[R] {
 		of("file_ctime", "int", "epoch seconds", "last change of content, owner, bits or name", func(st *content.Stat) any { return st.Ctime }),
 		{Name: "file_ctime_age_s", Type: "int", Unit: "seconds", Cost: collect.Cheap, Doc: "time since the last change of content, owner, bits or name",
 			Source: "stat(2) of path", Get: func(r R) (any, error) {
-				st, err := get(r).stat()
-				if err != nil {
+				st, err := get(r).behind()
+				if err != nil || st == nil {
 					return nil, err
 				}
 				return get(r).env.Now.Unix() - st.Ctime, nil

@@ -38,7 +38,7 @@ var webTexts = map[string]string{
 	"base64.getdecoder": "decode", "basedecoder": "decode", "frombase64string": "decode", "sun.misc.base64decoder": "decode",
 	"$_get": "input", "$_post": "input", "$_request": "input", "$_cookie": "input", "$_files": "input", "http_raw_post_data": "input", "php://input": "input",
 	"getallheaders(": "input", "request.getparameter": "input", "request.getinputstream": "input", "request.form": "input", "request.querystring": "input",
-	"request.item": "input", "cgi.fieldstorage": "input", "$_server['http_": "input", "$_server[\"http_": "input", "getheader(": "input",
+	"request.item": "input", "request[\"": "input", "cgi.fieldstorage": "input", "$_server['http_": "input", "$_server[\"http_": "input", "getheader(": "input",
 	"saveas(": "upload", "java.net.socket": "network", "tcpclient(": "network",
 }
 
@@ -61,6 +61,21 @@ var (
 	hexEscapes = regexp.MustCompile(`(?:\\x[0-9a-fA-F]{2}){24,}`)
 	codeStart  = regexp.MustCompile(`(?i)<\?(?:php|=)`)
 )
+
+// webPatterns are what one marker each stands for.
+var webPatterns = map[string]*regexp.Regexp{
+	"char_chain": charChain, "hex_escapes": hexEscapes, "php_code": codeStart,
+	// The name of the file that is run comes with the request.
+	"includes_input": regexp.MustCompile(`(?i)\b(?:include|require)(?:_once)?\s*\(?\s*["']?\s*\$_(?:GET|POST|REQUEST|COOKIE)\b`),
+	// Both the name of a file and what is written into it come with the request.
+	"writes_input": regexp.MustCompile(`(?i)\bfile_put_contents\s*\([^;\n]{0,80}\$_(?:GET|POST|REQUEST|COOKIE)\b[^;\n]{0,80},[^;\n]{0,80}\$_(?:GET|POST|REQUEST|COOKIE)\b`),
+	// Text that is fetched is run.
+	"evaluates_download": regexp.MustCompile(`(?i)\b(?:eval|assert)\s*\(?[^;\n]{0,60}\b(?:file_get_contents\s*\(\s*["']https?:|curl_exec\s*\()`),
+	// A setting makes the server run pictures and texts as scripts, or run a file before every script.
+	"handles_other_files": regexp.MustCompile(`(?im)^\s*Add(?:Type|Handler)\s+\S*php\S*(?:\s+\S+)*\s+\.?(?:jpe?g|png|gif|ico|bmp|webp|txt|css|pdf|zip)\b` +
+		`|(?is)<files(?:match)?\s+[^>]*(?:jpe?g|png|gif|ico|bmp|webp|txt|css)[^>]*>[^<]{0,300}(?:sethandler|forcetype)\s+\S*php`),
+	"prepends_other_file": regexp.MustCompile(`(?im)^\s*(?:php_(?:admin_)?value\s+)?auto_(?:prepend|append)_file\s*=?\s*["']?(?:/tmp/|/var/tmp/|/dev/shm/|[^\s"']+\.(?:jpe?g|png|gif|ico|bmp|webp|txt|css|zip|log)\b)`),
+}
 
 // parseWebScript looks through the text of a script. What it gives are facts, not a verdict: many honest scripts have
 // some of them.
@@ -92,7 +107,7 @@ func parseWebScript(text string) webFacts {
 			break
 		}
 	}
-	for name, pattern := range map[string]*regexp.Regexp{"char_chain": charChain, "hex_escapes": hexEscapes, "php_code": codeStart} {
+	for name, pattern := range webPatterns {
 		if pattern.MatchString(text) {
 			f.Markers = append(f.Markers, name)
 		}

@@ -142,7 +142,7 @@ BEHAVIOURS = (
         techniques=("T1505.003", "T1036.008"),
         does="A setting in a directory makes the server run pictures as scripts.",
         marks=(f"{ROOT}/gallery/.htaccess",),
-        raises=("web_script_settings_run_other_files",),
+        raises=("file_php_runs_code_before_pages",),
         files={f"{ROOT}/gallery/.htaccess": "AddType application/x-httpd-php .png\n"},
     ),
     Behaviour(
@@ -150,7 +150,7 @@ BEHAVIOURS = (
         techniques=("T1505.003", "T1036.008"),
         does="A setting makes the server run a file from /tmp before every script.",
         marks=(f"{ROOT}/shop/.user.ini",),
-        raises=("web_script_settings_run_other_files",),
+        raises=("file_php_runs_code_before_pages",),
         files={f"{ROOT}/shop/.user.ini": "auto_prepend_file=/tmp/sess_x.jpg\n"},
     ),
     Behaviour(
@@ -158,7 +158,7 @@ BEHAVIOURS = (
         techniques=("T1003.008", "T1074.001"),
         does="A copy of the password hashes waits below the web root.",
         marks=(f"{ROOT}/shadow.bak",),
-        raises=("file_account_database_copied",),
-        files={f"{ROOT}/shadow.bak": "root:*:19000:0:99999:7:::\n"},
+        raises=("file_password_file_copied",),
+        files={f"{ROOT}/shadow.bak": "root:$6$abcdefgh$abcdefghijkl:19000:0:99999:7:::\n"},
     ),
 )

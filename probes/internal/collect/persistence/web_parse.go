@@ -71,10 +71,6 @@ var webPatterns = map[string]*regexp.Regexp{
 	"writes_input": regexp.MustCompile(`(?i)\bfile_put_contents\s*\([^;\n]{0,80}\$_(?:GET|POST|REQUEST|COOKIE)\b[^;\n]{0,80},[^;\n]{0,80}\$_(?:GET|POST|REQUEST|COOKIE)\b`),
 	// Text that is fetched is run.
 	"evaluates_download": regexp.MustCompile(`(?i)\b(?:eval|assert)\s*\(?[^;\n]{0,60}\b(?:file_get_contents\s*\(\s*["']https?:|curl_exec\s*\()`),
-	// A setting makes the server run pictures and texts as scripts, or run a file before every script.
-	"handles_other_files": regexp.MustCompile(`(?im)^\s*Add(?:Type|Handler)\s+\S*php\S*(?:\s+\S+)*\s+\.?(?:jpe?g|png|gif|ico|bmp|webp|txt|css|pdf|zip)\b` +
-		`|(?is)<files(?:match)?\s+[^>]*(?:jpe?g|png|gif|ico|bmp|webp|txt|css)[^>]*>[^<]{0,300}(?:sethandler|forcetype)\s+\S*php`),
-	"prepends_other_file": regexp.MustCompile(`(?im)^\s*(?:php_(?:admin_)?value\s+)?auto_(?:prepend|append)_file\s*=?\s*["']?(?:/tmp/|/var/tmp/|/dev/shm/|[^\s"']+\.(?:jpe?g|png|gif|ico|bmp|webp|txt|css|zip|log)\b)`),
 }
 
 // parseWebScript looks through the text of a script. What it gives are facts, not a verdict: many honest scripts have

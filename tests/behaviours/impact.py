@@ -49,7 +49,9 @@ BEHAVIOURS = (
         does="A note beside the data says how to get it back.",
         marks=("/srv/README_TO_DECRYPT.txt",),
         raises=("file_ransom_note",),
-        files={"/srv/README_TO_DECRYPT.txt": "All your files on this server were encrypted. To buy the decryption tool use Tor Browser: http://example.onion/\n"},
+        files={
+            "/srv/README_TO_DECRYPT.txt": "All your files on this server were encrypted. To buy the decryption tool use Tor Browser: http://example.onion/\n"
+        },
     ),
     Behaviour(
         name="updates_led_to_nowhere",

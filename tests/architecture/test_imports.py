@@ -78,13 +78,19 @@ def go_files() -> list[Path]:
 
 
 def is_for_tests(path: Path) -> bool:
-    """Test files, and packages that only test files import."""
-    return path.name.endswith("_test.go") or path.parent.name.endswith("test")
+    """Test files, packages that only test files import, and what only a tagged build has: released ones have none."""
+    if path.name.endswith("_test.go") or path.parent.name.endswith("test"):
+        return True
+    return path.read_text(encoding="utf-8").startswith("//go:build seen\n")
 
 
 def test_the_probe_needs_no_go_module_and_no_cgo() -> None:
     assert "require" not in (ROOT / "probes" / "go.mod").read_text(encoding="utf-8")
     assert not [path for path in go_files() if 'import "C"' in path.read_text(encoding="utf-8")]
+
+
+def test_probes_are_built_without_tags() -> None:
+    assert "-tags" not in (ROOT / "probes" / "build.py").read_text(encoding="utf-8")
 
 
 def test_the_probe_never_executes_dials_or_writes_files() -> None:

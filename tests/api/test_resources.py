@@ -28,6 +28,12 @@ def tag(name: str) -> Any:
     return Tag.objects.create(name=name)
 
 
+def indicator_list(name: str) -> Any:
+    from sandfly_web.rules.indicators.models import IndicatorList
+
+    return IndicatorList.objects.create(name=name, counts={"ip": 1})
+
+
 def jump_host(make: WebMake, zone: Any) -> Any:
     from sandfly_web.inventory.models import JumpHost
 
@@ -48,6 +54,7 @@ CASES = [
     Case("findings", lambda make, zone: make.finding(make.host(zone), rule=make.rule())),
     Case("records", lambda make, zone: make.record(make.host(zone))),
     Case("rules", lambda make, zone: make.rule()),
+    Case("indicator-lists", lambda make, zone: indicator_list(f"list-{make.zone().name}")),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,7 @@ LISTS = [
     "scans_scan",
     "scans_schedule",
     "rules_rule",
+    "indicators_indicatorlist",
     "accounts_apitoken",
     "auth_user",
     "auditlog_logentry",
@@ -38,6 +40,7 @@ FORMS = [
     "inventory_zone",
     "inventory_tag",
     "scans_schedule",
+    "indicators_indicatorlist",
     "accounts_apitoken",
     "auth_user",
 ]
@@ -60,6 +63,8 @@ def fill(make: WebMake) -> dict[str, Any]:
 
     from sandfly_web.accounts.services import create_token
     from sandfly_web.inventory.models import HostKey, JumpHost, Tag
+    from sandfly_web.rules.indicators.models import IndicatorList
+    from sandfly_web.rules.indicators.services import Source, import_list
 
     host, rule = make.host(name="web-1", os_name="Debian GNU/Linux 12", last_seen_at=NOW), make.rule()
     tag = Tag.objects.create(name="web")
@@ -83,6 +88,7 @@ def fill(make: WebMake) -> dict[str, Any]:
     jump = JumpHost.objects.create(
         name="bastion", zone=host.zone, address="192.0.2.1", credential=host.credential, host_keys="x"
     )
+    listed = import_list(IndicatorList(name="feed"), Source(io.BytesIO(b"192.0.2.1\nhttps://a.example/\n")))
     return {
         "findings_finding": finding,
         "findings_record": make.record(host),
@@ -95,6 +101,7 @@ def fill(make: WebMake) -> dict[str, Any]:
         "scans_scan": scan,
         "scans_schedule": schedule,
         "rules_rule": rule,
+        "indicators_indicatorlist": listed,
         "accounts_apitoken": token,
         "auth_user": token.user,
         "auditlog_logentry": LogEntry.objects.first(),

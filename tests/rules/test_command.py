@@ -150,3 +150,9 @@ def test_check_warns_of_a_technique_that_linux_does_not_have(tmp_path: Path) -> 
 
     assert f"{path}: warning: T1059.001 is no technique of ATT&CK on Linux" in said
     assert "1 rules are in order" in said
+
+
+def test_a_new_rule_goes_into_a_folder_that_is_made_for_it(tmp_path: Path) -> None:
+    run("new", "process_does_something", "--output", str(tmp_path / "my" / "rules"))
+
+    assert "1 rules are in order" in run("check", str(tmp_path / "my" / "rules" / "process_does_something.yml"))

@@ -235,8 +235,12 @@ def _new(console: Console, options: dict[str, Any]) -> None:
 
 
 def _target(output: Path | None, name: str) -> Path:
+    """A file where `output` names one, else a file in that folder, which is made."""
     place = output or Path()
-    return place / f"{name}.yml" if place.is_dir() else place
+    if place.suffix in {".yml", ".yaml"}:
+        return place
+    place.mkdir(parents=True, exist_ok=True)
+    return place / f"{name}.yml"
 
 
 def _lock(console: Console, options: dict[str, Any]) -> None:

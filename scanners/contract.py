@@ -356,6 +356,8 @@ class Candidate(Hostile, frozen=True, kw_only=True):
 
 
 MAX_CANDIDATES = 64
+# Of one rule, for one candidate: more records with it are not told of.
+MAX_REPEATS = 32
 
 
 class Match(Hostile, frozen=True, kw_only=True, tag="match", tag_field="type"):

@@ -41,6 +41,8 @@ __all__ = [
 RECON_MATCHES = 50_000
 # What one question of forensics may bring home: at 500 bytes a record, 5 MB of the report's 32.
 INCIDENT_MATCHES = 10_000
+# Of a rule on lists of indicators, most of which are cleared when they are looked up.
+LIST_MATCHES = 10_000
 MAX_MATCHES = {RuleType.RECON: RECON_MATCHES, RuleType.INCIDENT: INCIDENT_MATCHES}
 
 # Bulky or secret: such fields go home only when a rule asks for them by name.
@@ -227,7 +229,7 @@ class _File:
             when=when,
             scope=bounds,
             fields=list(wanted),
-            max_matches=MAX_MATCHES.get(meta.type),
+            max_matches=MAX_MATCHES.get(meta.type, LIST_MATCHES if indicators.find_kinds(when) else None),
             host=_os(document, self.faults),
             absent=absent,
         )

@@ -16,6 +16,7 @@ from sandfly_web.rules.indicators.verify import LEVEL, NOTHING_SAID, Listed, ver
 from sandfly_web.rules.plan import build_plan
 from sandfly_web.rules.sigma import parse_rule
 from scanners.contract import (
+    MAX_REPEATS,
     Candidate,
     Expr,
     Limits,
@@ -59,6 +60,7 @@ def test_a_list_is_one_condition_and_several_on_a_field_are_joined() -> None:
     two = rule({"cmdline|expand": ["%indicators.domain%", "%indicators.ip%"]})
 
     assert one.plan_rule.when == in_set("exe_sha256", "sha256")
+    assert one.plan_rule.max_matches == 10_000
     assert two.plan_rule.when == in_set("cmdline", "domain", "ip")
 
 
@@ -233,6 +235,13 @@ def test_a_rule_without_verified_matches_says_what_it_could_not_see(status: Any,
     report = verified(seen(("path", "path", "/tmp/near-miss")), **status)
 
     assert (report.rules[0].state, report.rules[0].reason) == (state, reason)
+
+
+def test_a_value_in_as_many_records_as_hosts_tell_of_may_be_in_more() -> None:
+    many = [seen(("path", "path", "/tmp/x"), pid=number) for number in range(MAX_REPEATS)]
+
+    assert verified(*many).rules[0].truncated
+    assert not verified(*many[1:]).rules[0].truncated
 
 
 def test_matches_that_stay_are_counted_anew() -> None:

@@ -42,7 +42,9 @@ func (v *verdict) judge(g *group, source any) bool {
 		case g.record.Gone():
 			return false
 		case t == match.Yes:
-			v.hits = append(v.hits, r)
+			if !r.isRepeat(g.record) {
+				v.hits = append(v.hits, r)
+			}
 		case t.Unknown():
 			v.misses = append(v.misses, miss{r, t})
 		}

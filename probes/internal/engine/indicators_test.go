@@ -91,3 +91,33 @@ func TestRuleWhoseListIsNotLoadedIsSkippedAndCollectsNothing(t *testing.T) {
 		t.Errorf("collectors %v, matches %v", lines["collector"], lines["match"])
 	}
 }
+
+func TestOneCandidateIsToldOfInSoManyRecordsAndDoesNotHideAnother(t *testing.T) {
+	var list []thing
+	for i := range 3 * maxRepeats {
+		list = append(list, thing{path: fmt.Sprintf("/log/%d/v7.example", i)})
+	}
+	list = append(list, thing{path: "/log/v8.example"}, thing{path: "/log/v7.example/v9.example"})
+	b := &bench{rules: []string{ruleJSON("a", onList), ruleJSON("b", `,"when":{"field":"path","op":"startswith","values":["/log"]}`)}}
+	b.run, b.bytes = things(list...), 1<<20
+	b.sets, b.coded = domains(t)
+
+	lines := b.lines(t)
+
+	told, seen := map[string]int{}, 0
+	for _, m := range lines["match"] {
+		seen++
+		if rules := m["rules"].([]any); rules[0] != 0.0 {
+			continue
+		}
+		for _, c := range m["candidates"].([]any) {
+			told[c.(map[string]any)["value"].(string)]++
+		}
+	}
+	if told["v7.example"] != maxRepeats+1 || told["v8.example"] != 1 || told["v9.example"] != 1 {
+		t.Errorf("told of %v", told)
+	}
+	if seen != len(list) {
+		t.Errorf("the rule without a list has %d of %d records", seen, len(list))
+	}
+}

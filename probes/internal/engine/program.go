@@ -58,6 +58,7 @@ type rule struct {
 	fields []int       // sent with every match: identity, evidence, those the rule asks for
 	max    int
 	idle   string // why it looks at nothing, "" for one that does
+	lists  map[listKey]bool
 	tally  tally
 
 	node        *plan.Node      // what `when` was made of, until all rules are bound
@@ -79,6 +80,7 @@ type tally struct {
 	matched int
 	sent    int
 	unknown map[string]int
+	told    map[match.Hit]int // records by candidate
 }
 
 // Build binds a plan. Errors say where: unknown subject, field or operator, bad value, scope without a path.
@@ -238,7 +240,7 @@ func (g *group) bind(place int, spec *plan.Rule, defaultMax int) (*rule, error) 
 		if fault != nil {
 			return nil, fault.In("when")
 		}
-		r.when = expr
+		r.when, r.lists = expr, listsOf(g, spec.When)
 	}
 	if err := g.bindScope(r, spec.Scope); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from sandfly_web.rules.compiled import Level
 from sandfly_web.rules.indicators.sets import find_kinds, holds
-from scanners.contract import Candidate, Expr, RuleMatch, RuleState, RuleStatus, ScanReport
+from scanners.contract import MAX_REPEATS, Candidate, Expr, RuleMatch, RuleState, RuleStatus, ScanReport
 
 PREFIX = "indicator."
 LEVEL = PREFIX + "level"
@@ -103,13 +104,19 @@ def _joined(texts: Any) -> str:
     return ", ".join(dict.fromkeys(texts))
 
 
+def _is_cut(rule_id: str, matches: list[RuleMatch]) -> bool:
+    """Whether a value was seen in as many records as a host tells of, so that there may be more."""
+    seen = Counter(one for match in matches if rule_id in match.rule_ids for one in match.candidates)
+    return any(count >= MAX_REPEATS for count in seen.values())
+
+
 def _verify_status(status: RuleStatus, matches: list[RuleMatch]) -> RuleStatus:
     """What a rule says once its candidates are looked up. Matches that were counted and not sent may have been real."""
     verified = sum(status.rule_id in match.rule_ids for match in matches)
     if status.state is not RuleState.ALERT:
         return status
     if verified:
-        return replace(status, matched=verified)
+        return replace(status, matched=verified, truncated=status.truncated or _is_cut(status.rule_id, matches))
     if status.truncated:
         return replace(status, state=RuleState.ERROR, reason="limit", matched=0)
     for reason, state in (("error", RuleState.ERROR), ("limit", RuleState.ERROR), ("needs_root", RuleState.SKIPPED)):

@@ -172,3 +172,15 @@ def test_the_table_shows_times_as_dates() -> None:
     TableOutput(Console(file=out, width=100)).add(result)
 
     assert "2026-01-02 03:04:05 UTC" in out.getvalue()
+
+
+def test_a_rule_for_another_system_leaves_nothing_undecided() -> None:
+    out = io.StringIO()
+    skipped = RuleStatus(rule_id=make_rule().id, state=RuleState.SKIPPED, reason="os")
+
+    TableOutput(Console(file=out, width=200)).add(
+        describe_report("web1", make_report(rules=[skipped]), {make_rule().id: make_rule()})
+    )
+
+    assert "could not decide" not in out.getvalue()
+    assert "1 skipped" in out.getvalue()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,10 @@ import pytest
 
 from sandfly_web.rules.catalog import read_rules
 from sandfly_web.rules.compiled import CompiledRule, RecordedVisit, RuleErrors
+from sandfly_web.rules.plan import build_plan
 from sandfly_web.rules.sigma import parse_rule, parse_rules, read_source
 from sandfly_web.rules.testing import match_records, match_visits, run_tests
+from scanners.contract import Limits, Match, ProbeRuleStatus, decode_report_line
 
 FAILURES = """\
 title: Many failed logins of one address
@@ -335,6 +339,35 @@ def test_a_misspelled_fact_of_the_host_is_refused() -> None:
     (error,) = errors_of(text + "detection: {a: {host.os_idd: x}, condition: a}\n")
 
     assert error == 'r.yml:5: host.os_idd: subject host has no field "os_idd"; did you mean "os_id" or "os_like"?'
+
+
+def test_the_probe_answers_all_of_this_about_a_running_system(probe: Path) -> None:
+    """The whole program on this machine: a correlation, an absence, and a rule for another system."""
+    many = correlated("{type: event_count, rules: one, group-by: pid, timespan: 1d, condition: {gte: 1}}", "one")
+    text = many.source.replace("category: log_line}", "category: process}").replace(
+        "a: [one]", f"a: {{pid: {os.getpid()}}}"
+    )
+    changed = ABSENT.replace("  os: {os_id: [debian, rhel]}\n", "")
+    rules = [
+        parse_rule(text, "r.yml"),
+        parse_rule(changed.replace("a0001", "a0002").replace("name: auditd}", f"pid: {os.getpid()}}}"), "r.yml"),
+        parse_rule(changed.replace("a0001", "a0003").replace("name: auditd}", "pid: -5}"), "r.yml"),
+        parse_rule(ABSENT.replace("a0001", "a0004").replace("[debian, rhel]", "no-such-system"), "r.yml"),
+    ]
+
+    done = subprocess.run(
+        [probe, "--keep"], input=build_plan(rules, Limits()).body + b"\n", capture_output=True, timeout=60, check=True
+    )
+
+    lines = [decode_report_line(line) for line in done.stdout.splitlines()]
+    states = {line.rule: (str(line.state), line.reason) for line in lines if isinstance(line, ProbeRuleStatus)}
+    matches = {line.rules[0]: line for line in lines if isinstance(line, Match)}
+    assert states == {0: ("alert", ""), 2: ("alert", ""), 3: ("skipped", "os")}
+    assert lines[-1].passed == [1]
+    assert matches[0].identity == {"pid": os.getpid()}
+    assert matches[0].record["correlation.count"] == 1
+    assert set(matches[2].identity.values()) == {None}
+    assert matches[2].record["host.hostname"]
 
 
 RULE = """\

@@ -21,6 +21,7 @@ from scanners.contract import (
     Cost,
     Failure,
     Outcome,
+    RuleMatch,
     RuleState,
     RuleStatus,
     encode,
@@ -97,6 +98,38 @@ def test_a_host_added_by_address_takes_its_own_name_and_a_given_name_stays(make,
     ingest(report(make.scan(named, in_flight=True)))
 
     assert set(Host.objects.values_list("name", flat=True)) == {"web1", "the web shop"}
+
+
+def test_what_is_not_there_is_one_finding_that_comes_back_as_the_same(make, ingest):
+    rule = make.rule(explain="{host.hostname} has none.")
+    nothing = RuleMatch(
+        subject="process",
+        rule_ids=[str(rule.pk)],
+        identity={"path": None, "name": None, "cmdline": None, "uid": None},
+        record={"host.hostname": "web1"},
+    )
+    host = make.host()
+
+    for _ in range(2):
+        ingest(report(make.scan(host, in_flight=True), nothing))
+
+    finding = Finding.objects.get()
+    assert finding.explanation == "web1 has none."
+    assert finding.count == 2
+
+
+def test_an_alert_of_a_correlation_is_one_finding_for_each_group(make, ingest):
+    rule = make.rule(explain="{correlation.count} from {source}", fields=["source"])
+    host = make.host()
+
+    def alert(source: str, count: int) -> RuleMatch:
+        record = {"source": source, "correlation.count": count, "text": "Failed password"}
+        return RuleMatch(subject="log_line", rule_ids=[str(rule.pk)], identity={"source": source}, record=record)
+
+    ingest(report(make.scan(host, in_flight=True), alert("192.0.2.1", 5), alert("192.0.2.2", 9)))
+    ingest(report(make.scan(host, in_flight=True), alert("192.0.2.1", 6)))
+
+    assert set(Finding.objects.values_list("identity__source", "count")) == {("192.0.2.1", 2), ("192.0.2.2", 1)}
 
 
 def test_the_same_report_twice_counts_once(make, ingest):

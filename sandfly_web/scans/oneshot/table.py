@@ -106,7 +106,8 @@ def gaps_line(result: HostResult) -> str:
     """What could not be looked at; a reader must not take it for nothing there."""
     reasons: dict[str, int] = {}
     for rule in result.rules:
-        if rule["status"] in {"skipped", "error"}:
+        # A rule for other systems leaves nothing undecided.
+        if rule["status"] in {"skipped", "error"} and rule["reason"] != "os":
             reasons[rule["reason"] or rule["status"]] = reasons.get(rule["reason"] or rule["status"], 0) + 1
     if not reasons:
         return ""

@@ -11,18 +11,23 @@ import (
 
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/collect/hidden/ext4"
+	"sandfly/probes/internal/collect/hidden/xfs"
 	"sandfly/probes/internal/procfs"
 	"sandfly/probes/internal/seq"
 )
 
-// device is a block device that is open for reading.
+// device is a block device that is open for reading; direct: past the kernel's cache of it.
 type device struct {
-	fd    int
-	pause func() error
+	fd     int
+	direct bool
+	pause  func() error
 }
 
 // ReadAt reads at an offset (io.ReaderAt).
 func (d *device) ReadAt(p []byte, off int64) (int, error) {
+	if d.direct {
+		return d.readDirect(p, off)
+	}
 	total := 0
 	for total < len(p) {
 		n, err := syscall.Pread(d.fd, p[total:], off+int64(total))
@@ -41,7 +46,7 @@ func (d *device) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // openDevice opens the block device with that number, and nothing else.
-func (v *visit) openDevice(major, minor uint64) (*device, error) {
+func (v *visit) openDevice(major, minor uint64, direct bool) (*device, error) {
 	text, err := v.fs.ReadText(fmt.Sprintf("/sys/dev/block/%d:%d/uevent", major, minor))
 	if err != nil {
 		return nil, fmt.Errorf("device %d:%d: %w", major, minor, err)
@@ -50,7 +55,10 @@ func (v *visit) openDevice(major, minor uint64) (*device, error) {
 	if name == "" {
 		return nil, unavailable(fmt.Sprintf("device %d:%d has no name", major, minor))
 	}
-	const flags = syscall.O_RDONLY | syscall.O_NONBLOCK | syscall.O_CLOEXEC | syscall.O_NOFOLLOW | syscall.O_LARGEFILE
+	flags := syscall.O_RDONLY | syscall.O_NONBLOCK | syscall.O_CLOEXEC | syscall.O_NOFOLLOW | syscall.O_LARGEFILE
+	if direct {
+		flags |= syscall.O_DIRECT
+	}
 	fd, err := syscall.Open("/dev/"+name, flags, 0)
 	// In containers the device is missing or refused to root too: directories then have the other methods alone.
 	if procfs.IsAbsent(err) || procfs.IsDenied(err) {
@@ -68,7 +76,7 @@ func (v *visit) openDevice(major, minor uint64) (*device, error) {
 		syscall.Close(fd)
 		return nil, unavailable("/dev/" + name + " is another device")
 	}
-	return &device{fd: fd, pause: v.pause}, nil
+	return &device{fd: fd, direct: direct, pause: v.pause}, nil
 }
 
 // numberOf takes a device number of stat(2) apart.
@@ -86,17 +94,15 @@ func deviceName(text string) string {
 	return ""
 }
 
-// rawDir reads names of directories past the kernel's listing; one for each file system.
-type rawDir func(inode uint64) ([]ext4.Entry, error)
-
 // place is one directory whose blocks are held against its listing.
 type place struct {
 	path  string
 	inode uint64
 	raw   rawDir
+	lags  bool // what is on the device may be older than what the kernel shows
 }
 
-// directoryBlocks compares the blocks of directories with their listings, on ext2, ext3 and ext4 and as root.
+// directoryBlocks compares the blocks of directories with their listings, on ext2, ext3, ext4 and XFS and as root.
 func directoryBlocks(v *visit) ([]*finding, error) {
 	if !v.fs.IsLive() {
 		return nil, unavailable("the tree is not the running system")
@@ -108,7 +114,7 @@ func directoryBlocks(v *visit) ([]*finding, error) {
 	defer closeAll()
 	if err != nil || len(places) == 0 {
 		if err == nil {
-			err = unavailable("no directory lies on ext2, ext3 or ext4")
+			err = unavailable("no directory lies on ext2, ext3, ext4 or XFS")
 		}
 		return nil, err
 	}
@@ -127,7 +133,8 @@ func (v *visit) places() (places []place, closeAll func(), err error) {
 	seen := map[[2]uint64]bool{}
 	for _, dir := range watched {
 		real := v.resolved(dir)
-		if !strings.HasPrefix(v.mountType(real), "ext") {
+		kind := rawKindOf(v.mountType(real))
+		if kind == nil {
 			continue
 		}
 		st, statErr := content.Lstat(v.env, real)
@@ -137,16 +144,16 @@ func (v *visit) places() (places []place, closeAll func(), err error) {
 		seen[[2]uint64{st.Dev, st.Inode}] = true
 		raw, known := devices[st.Dev]
 		if !known {
-			d, deviceErr := v.openDevice(st.Dev>>32, st.Dev&0xffffffff)
+			d, deviceErr := v.openDevice(st.Dev>>32, st.Dev&0xffffffff, kind.lags)
 			if deviceErr == nil {
 				open = append(open, d)
-				raw, deviceErr = openRaw(d)
+				raw, deviceErr = kind.open(d)
 			}
 			devices[st.Dev] = raw
 			err = errors.Join(err, deviceErr)
 		}
 		if raw != nil {
-			places = append(places, place{real, st.Inode, raw})
+			places = append(places, place{real, st.Inode, raw, kind.lags})
 		}
 	}
 	if len(places) > 0 && errors.Is(err, errUnavailable) {
@@ -155,22 +162,11 @@ func (v *visit) places() (places []place, closeAll func(), err error) {
 	return places, closeAll, err
 }
 
-func openRaw(d *device) (rawDir, error) {
-	fs, err := ext4.Open(d)
-	if errors.Is(err, ext4.ErrFormat) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, unavailable(err.Error())
-	}
-	if err != nil {
-		return nil, err
-	}
-	return fs.ReadDir, nil
-}
-
 // unshown is a name that the blocks of a directory have and its listing has not.
 type unshown struct {
 	place
 	name   string
-	inDisk uint32
+	inDisk uint64
 }
 
 // compareBlocks looks twice, more than a second apart.
@@ -194,6 +190,8 @@ func (v *visit) compareBlocks(places []place) ([]*finding, error) {
 				"has not", u.path, u.inDisk)}
 		if _, err := content.Lstat(v.env, full); err == nil {
 			f.seenBy = append(f.seenBy, "stat")
+		} else if u.lags && !v.isSettled(u.path) {
+			return
 		}
 		found = append(found, f)
 	})
@@ -204,7 +202,7 @@ func (v *visit) compareBlocks(places []place) ([]*finding, error) {
 func (v *visit) unshownIn(places []place, use func(u unshown)) (odd []place, unread error) {
 	for _, p := range places {
 		raw, err := p.raw(p.inode)
-		if errors.Is(err, ext4.ErrFormat) {
+		if errors.Is(err, ext4.ErrFormat) || errors.Is(err, xfs.ErrFormat) {
 			continue // encrypted, inline or huge: the other methods have to do
 		}
 		entries, listErr := content.ReadDir(v.env, p.path, maxListed)
@@ -214,9 +212,9 @@ func (v *visit) unshownIn(places []place, use func(u unshown)) (odd []place, unr
 		}
 		some := false
 		for _, e := range raw {
-			if _, listed := slices.BinarySearchFunc(entries, e.Name, byName); !listed {
+			if _, listed := slices.BinarySearchFunc(entries, e.name, byName); !listed {
 				some = true
-				use(unshown{place: p, name: e.Name, inDisk: e.Inode})
+				use(unshown{place: p, name: e.name, inDisk: e.inode})
 			}
 		}
 		if some {

@@ -16,7 +16,6 @@ import (
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/fact"
 	"sandfly/probes/internal/collect/fact/facttest"
-	"sandfly/probes/internal/collect/hidden/ext4"
 )
 
 func visitOf(env *collect.Env) *visit {
@@ -401,12 +400,12 @@ func TestNameInTheBlocksThatTheListingLacksIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	fs, err := ext4.Open(file)
+	raw, err := openExt4(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	v := visitOf(facttest.Env("/"))
-	places := []place{{source, 2, fs.ReadDir}}
+	places := []place{{path: source, inode: 2, raw: raw}}
 	if found, err := v.compareBlocks(places); err != nil || len(found) != 0 {
 		t.Error("nothing is hidden yet:", found, err)
 	}

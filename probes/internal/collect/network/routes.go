@@ -105,6 +105,9 @@ func parseRouteIPv6(words []string) (*entry, error) {
 	if err = errors.Join(err, gatewayErr, lengthErr, metricErr, flagsErr); err != nil {
 		return nil, err
 	}
+	if length > 128 {
+		return nil, fmt.Errorf("%w IPv6 route: %d bits", errMalformed, length)
+	}
 	if flags&(flagReject|flagLocal) != 0 || words[9] == "lo" || to.IsMulticast() {
 		return nil, nil
 	}

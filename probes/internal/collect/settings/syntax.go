@@ -68,7 +68,7 @@ func cutBlank(text string) (first, rest string, found bool) {
 	if at < 0 {
 		return text, "", false
 	}
-	return text[:at], strings.TrimSpace(text[at:]), true
+	return strings.TrimSpace(text[:at]), strings.TrimSpace(text[at:]), true
 }
 
 func unquote(value string) string {

@@ -158,7 +158,7 @@ def test_conditions(condition: str | list[str], expected: dict[str, Any]) -> Non
         ({"path|expand": "%shels%"}, 'did you mean "shells"'),
         ({"start_time|hour": 5}, "epoch seconds"),
         ({"path": []}, "empty list"),
-        ({"path": {"a": "b"}}, "quote it"),
+        ({"path": {"a": "b"}}, "modifiers follow its name"),
         ({"path|base64": "a*"}, "wildcards"),
     ],
 )

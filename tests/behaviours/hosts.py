@@ -6,6 +6,7 @@ from tests.behaviours import (
     accounts,
     anti_forensics,
     authentication,
+    bent_settings,
     containers,
     fileless,
     hidden_things,
@@ -20,6 +21,7 @@ from tests.behaviours import (
     privilege,
     remote_access,
     tampered_packages,
+    tools,
     web_shells,
 )
 from tests.behaviours.behaviour import Behaviour
@@ -34,6 +36,7 @@ HOSTS: dict[str, tuple[Behaviour, ...]] = {
     "logged": log_traces.BEHAVIOURS,
     "tampered": tampered_packages.BEHAVIOURS,
     "loader": loader.BEHAVIOURS,
+    "bent": bent_settings.BEHAVIOURS + tools.BEHAVIOURS,
     "veiled": hidden_things.BEHAVIOURS,
 }
 # Hosts that are scanned by a probe that is deceived (veil.py).

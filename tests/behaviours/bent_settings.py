@@ -86,7 +86,7 @@ BEHAVIOURS = (
     setting("pod_of_node_takes_host", ("T1611", "T1610"), "A pod that the node starts by itself has the host's root directory.",
             "/etc/kubernetes/manifests/dns.yaml", "apiVersion: v1\nkind: Pod\nspec:\n  volumes:\n  - name: r\n    hostPath:\n      path: /\n", "file_cluster_pod_takes_host"),
     setting("encryption_loads_library", ("T1574.006", "T1546"), "The settings of OpenSSL load a library from /var.",
-            "/usr/lib/ssl/openssl.cnf", "[x]\ndynamic_path = /var/lib/misc/engine.so\n", "file_crypto_settings_load_library", mark="openssl.cnf"),
+            "/etc/ssl/openssl.cnf", "[x]\ndynamic_path = /var/lib/misc/engine.so\n", "file_crypto_settings_load_library", mark="openssl.cnf"),
     setting("journal_keeps_nothing", ("T1562.006", "T1070.002"), "The journal keeps nothing.",
             "/etc/systemd/journald.conf.d/10-x.conf", "[Journal]\nStorage=none\n", "file_journal_keeps_nothing"),
     setting("core_dumps_start_program_at_boot", ("T1546", "T1611"), "A kernel setting starts a program whenever one crashes.",

@@ -63,10 +63,10 @@ def add_accounts(host: Host, clean: CleanHost) -> None:
             ("etc/group", f"{name}:x:{gid}:"),
             ("etc/shadow", f"{name}:!:19000:0:99999:7:::"),
         ):
-            with (host.root / path).open("a") as file:
+            with host.place(path).open("a") as file:
                 file.write(text + "\n")
         if home.startswith(("/home/", "/var/")):
-            (host.root / home.lstrip("/")).mkdir(parents=True, exist_ok=True)
+            host.place(home).mkdir(parents=True, exist_ok=True)
             host.run(f"chown {uid}:{gid} {home}")
 
 
@@ -74,22 +74,22 @@ def install(host: Host, clean: CleanHost) -> None:
     """Lays the packages' files down and writes dpkg's records of them, as an installation does."""
     for package in clean.packages:
         name = f"{package.name}-of-{clean.name}"
-        info = host.root / "var/lib/dpkg/info" / name
+        info = host.place("/var/lib/dpkg/info") / name
         sums = []
         disown(host, list(package.files))
         for path, text in package.files.items():
             if text == PROGRAM:
-                target = host.root / path.lstrip("/")
+                target = host.place(path)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(standin(), target)
                 target.chmod(package.modes.get(path, 0o755))
             else:
                 host.write(path, text, package.modes.get(path, 0o644))
-            content = (host.root / path.lstrip("/")).read_bytes()
+            content = host.place(path).read_bytes()
             sums.append(f"{hashlib.md5(content).hexdigest()}  {path.lstrip('/')}\n")
         info.with_name(f"{name}.md5sums").write_text("".join(sums))
         info.with_name(f"{name}.list").write_text("/.\n" + "".join(f"{path}\n" for path in package.files))
-        with (host.root / "var/lib/dpkg/status").open("a") as status:
+        with host.place("/var/lib/dpkg/status").open("a") as status:
             status.write(
                 f"\nPackage: {name}\nStatus: install ok installed\nPriority: optional\nSection: misc\n"
                 f"Maintainer: Distribution <dist@example.org>\nArchitecture: all\nVersion: {package.version}\n"
@@ -99,14 +99,14 @@ def install(host: Host, clean: CleanHost) -> None:
 
 def disown(host: Host, paths: list[str]) -> None:
     """This machine may have the real package: its records must not speak of files that are now others."""
-    there = [path for path in paths if (host.root / path.lstrip("/")).exists()]
+    there = [path for path in paths if host.place(path).exists()]
     for path in there:
         host.run(f"sed -i '\\|  {path.lstrip('/')}$|d' /var/lib/dpkg/info/*.md5sums")
 
 
 def write_binaries(host: Host, clean: CleanHost) -> None:
     for path, content in clean.binaries.items():
-        target = host.root / path.lstrip("/")
+        target = host.place(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
 

@@ -58,7 +58,7 @@ BEHAVIOURS = (
         techniques=("T1562.001", "T1562.006"),
         does="The list of host names leads the server of security updates to nowhere.",
         marks=("security.debian.org",),
-        raises=("host_update_server_blocked",),
+        raises=("host_updates_blocked",),
         shell="echo '0.0.0.0 security.debian.org' >> /etc/hosts",
     ),
 )

@@ -56,7 +56,7 @@ nc -zv db.internal 5432
 nc -l 8080
 python3 -m http.server
 python3 -c "import socket; print(socket.gethostname())"
-docker run --rm -it --privileged -v /:/host alpine sh
+docker run --rm -d --privileged docker:24-dind
 docker exec -it web bash
 sudo systemctl stop docker
 sudo systemctl restart postgresql

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sandfly_web.console.evidence import as_text, label
+from sandfly_web.console.evidence import Kind, as_text, label, rows
+from sandfly_web.console.templatetags.sandfly import utc
 from sandfly_web.findings.changes import Change, changes_between
 from sandfly_web.scans.models import Scan
 
@@ -36,6 +37,14 @@ def changes_context(host: Host, since: str, until: str) -> dict[str, Any]:
     return context
 
 
+def shown(name: str, value: Any) -> str:
+    """The value as an evidence page has it, in one line; "(none)" for none."""
+    if value is None:
+        return "(none)"
+    row = rows({name: value})[0]
+    return utc(row.value) if row.kind == Kind.TIME else as_text(value)
+
+
 def subject_context(name: str, changes: list[Change]) -> dict[str, Any]:
     counts = {kind: sum(change.kind == kind for change in changes) for kind in ("appeared", "gone", "changed")}
     lines = [
@@ -43,7 +52,11 @@ def subject_context(name: str, changes: list[Change]) -> dict[str, Any]:
             "kind": str(change.kind),
             "record": change.record,
             "fields": [
-                {"label": label(field.name), "before": as_text(field.before), "after": as_text(field.after)}
+                {
+                    "label": label(field.name),
+                    "before": shown(field.name, field.before),
+                    "after": shown(field.name, field.after),
+                }
                 for field in change.fields
             ],
         }

@@ -44,11 +44,12 @@ def test_a_hunt_is_saved_loaded_and_deleted(make: WebMake, analyst: Client) -> N
     fill(make)
     data = {"subject": "user", "detection": DETECTION, "name": "mallory & friends", "save": "1"}
 
-    analyst.post(reverse(URL), data)
+    first = analyst.post(reverse(URL), data).content.decode()
     page = analyst.get(reverse(URL), {"saved": "mallory & friends"}).content.decode()
     saved = SavedHunt.objects.get()
     analyst.post(reverse("admin:findings_savedhunt_delete", args=[saved.pk]), {"post": "yes"})
 
+    assert "?saved=mallory%20%26%20friends" in first
     assert "username: mallory" in page
     assert not SavedHunt.objects.exists()
 

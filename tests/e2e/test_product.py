@@ -77,6 +77,26 @@ def test_a_scan_whose_worker_is_killed_runs_again_without_duplicates_or_leftover
         assert host.leftovers() == []
 
 
+def test_a_soar_goes_from_an_alert_over_forensics_to_a_closed_finding(product: Product) -> None:
+    with make_host("soar", address="127.0.9.7") as host, plant(host):
+        host_id = product.add_host(host, product.add_credential("soar", private_key=host.key_path().read_text()))
+        product.scan(host_id)
+        [alert] = product.results(f"findings?host={host_id}&rule_name=process_running_deleted_executable&status=open")
+
+        product.call("POST", f"findings/{alert['id']}/acknowledge", {"comment": "playbook 7 took it"})
+        asked = product.call("POST", f"findings/{alert['id']}/collect", {"rules": []})
+        scan = product.wait_for_scan(asked["scan"])
+
+        assert (scan["status"], scan["finding"], scan["error_count"]) == ("done", alert["id"], 0), scan
+        records = product.results(f"forensic-records?finding={alert['id']}&subject=process&page_size=500")
+        assert "/tmp/gone 601" in {record["identity"]["cmdline"] for record in records}
+        assert host.leftovers() == []
+
+        closed = product.call("POST", f"findings/{alert['id']}/close", {"reason": "host is rebuilt"})
+        kinds = [event["kind"] for event in closed["events"]]
+        assert kinds == ["created", "acknowledged", "collected", "closed"]
+
+
 def test_a_changed_host_key_stops_the_scan_and_is_a_critical_finding(product: Product) -> None:
     with make_host("rekeyed", address="127.0.9.4") as host:
         host_id = product.add_host(host, product.add_credential("rekeyed", private_key=host.key_path().read_text()))

@@ -74,10 +74,12 @@ class HuntAdmin(ConsoleAdmin):
             raise PermissionDenied
         rule = Rule.objects.filter(name=request.GET.get("rule", "")).first()
         form = HuntForm(request.POST or None, initial=self.initial(request))
-        context: dict[str, Any] = {"rule": rule, "saved": list(services.saved_hunts()), "form": form}
+        context: dict[str, Any] = {"rule": rule, "form": form}
         context["can_save"] = request.user.has_perm("findings.add_savedhunt")
         if (request.method == "POST" or rule) and (form.is_valid() or not form.is_bound):
             context |= self.run(request, form, rule)
+        # Also the one that was saved just now.
+        context["saved"] = list(services.saved_hunts())
         return self.render_page(request, "console/pages/hunt.html", "Hunt", context)
 
     def initial(self, request: HttpRequest) -> dict[str, Any]:

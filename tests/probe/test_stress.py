@@ -56,7 +56,9 @@ def test_a_server_that_never_answers_is_not_waited_for_and_what_lies_there_is_to
 
     assert dead["wall_s"] - dead["paused_s"] < 60
     assert {"authorized_key", "web_script", "shell_history"} <= dead["gaps"].keys()
-    assert set(dead["gaps"].values()) == {"not_entered"}
+    assert {dead["gaps"][name] for name in ("authorized_key", "web_script", "shell_history")} == {"not_entered"}
+    # A machine with very much of its own meets a bound there too; nothing failed and nothing was waited for.
+    assert set(dead["gaps"].values()) <= {"not_entered", "limit"}
     assert "process" not in dead["gaps"]
 
 

@@ -259,10 +259,10 @@ func TestScriptPathIsAbsoluteAndExists(t *testing.T) {
 	f := newFixture(t)
 	f.process(facts{pid: 80, name: "python3", exe: "/usr/bin/python3.11", argv: []string{"python3", "run.py"}})
 	f.process(facts{pid: 81, name: "python3", exe: "/usr/bin/python3.11", argv: []string{"python3", "gone.py"}})
-	f.write("/srv/work/run.py", "print()")
+	f.write("/srv/app/run.py", "print()")
 
 	with(t, f.env(), "process", "pid", int64(80), func(r record) {
-		r.expect(map[string]any{"script_path": "/srv/work/run.py", "exe_interpreter": "python"})
+		r.expect(map[string]any{"script_path": "/srv/app/run.py", "exe_interpreter": "python"})
 	})
 	with(t, f.env(), "process", "pid", int64(81), func(r record) { r.expect(map[string]any{"script_path": nil}) })
 }

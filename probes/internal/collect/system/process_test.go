@@ -24,7 +24,7 @@ func TestProcessHasItsBasicFacts(t *testing.T) {
 			"uid": int64(33), "euid": int64(0), "username": "web", "start_time": int64(1_700_000_025),
 			"elapsed_time": int64(99_999_975), "nice": int64(5), "threads": int64(3), "tty": "pts/1", "cpu_time": 2.0,
 			"is_kernel_thread": false, "cap_effective": "0000000000002000", "capabilities": []string{"cap_net_raw"},
-			"cwd": "/srv/work", "root": "/", "tracer_pid": nil, "no_new_privs": nil, "login_uid": nil, "resident_size": nil,
+			"cwd": "/srv/app", "root": "/", "tracer_pid": nil, "no_new_privs": nil, "login_uid": nil, "resident_size": nil,
 		})
 	})
 }

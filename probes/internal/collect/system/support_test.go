@@ -168,7 +168,7 @@ func (f *fixture) process(p facts) {
 	f.write(dir+"maps", p.maps)
 	f.write(dir+"cgroup", p.cgroup)
 	f.write(dir+"fd/.keep", "")
-	f.link(dir+"cwd", "/srv/work")
+	f.link(dir+"cwd", "/srv/app")
 	f.link(dir+"root", "/")
 	if p.exe != "" {
 		f.link(dir+"exe", p.exe)

@@ -24,7 +24,7 @@ from sandfly_web.console.collected import json_lines
 from sandfly_web.console.scanpage import cost_facts, scan_context
 from sandfly_web.console.site import ConsoleAdmin, LargeTable, ReadOnlyAdmin
 from sandfly_web.console.templatetags.sandfly import ago, badge, duration, visible
-from sandfly_web.scans import services
+from sandfly_web.scans import schedules, services
 from sandfly_web.scans.forms import ScheduleForm
 from sandfly_web.scans.models import Scan, Schedule
 
@@ -147,7 +147,7 @@ class ScanAdmin(ReadOnlyAdmin):
 
 def run_now(thing: Schedule, _request: HttpRequest) -> str:
     # Only spreads hosts that the schedule did not cover yet; nothing secret depends on it.
-    count = services.run_schedule_now(thing, timezone.now(), random.SystemRandom())
+    count = schedules.run_schedule_now(thing, timezone.now(), random.SystemRandom())
     return f"{count} host{'s' if count != 1 else ''} due now; scans start with the next dispatch."
 
 

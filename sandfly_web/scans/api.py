@@ -20,7 +20,7 @@ from sandfly_web.api.errors import Conflict
 from sandfly_web.api.views import ReadOnly, Resource
 from sandfly_web.inventory.models import Host, Tag
 from sandfly_web.rules.models import Rule
-from sandfly_web.scans import services
+from sandfly_web.scans import schedules, services
 from sandfly_web.scans.models import RuleOutcome, Scan, Schedule
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ class ScheduleViewSet(Resource):
     def run(self, request: Request, pk: str) -> Response:
         """Make all hosts of the schedule due now."""
         try:
-            count = services.run_schedule_now(self.get_object(), timezone.now(), random.SystemRandom())
+            count = schedules.run_schedule_now(self.get_object(), timezone.now(), random.SystemRandom())
         except ValidationError as error:
             raise Conflict(" ".join(error.messages)) from None
         return Response({"due_hosts": count}, status=HTTPStatus.ACCEPTED)

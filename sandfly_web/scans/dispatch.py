@@ -25,6 +25,7 @@ from sandfly_web.scans import heartbeats
 from sandfly_web.scans.claims import claim_due
 from sandfly_web.scans.jobs import JobError, build_job, load_jumps, scans_for_jobs
 from sandfly_web.scans.models import Plan, Scan
+from sandfly_web.scans.schedules import Held, held_back
 from sandfly_web.scans.services import CANCEL_MARK_S
 from scanners.contract import SCAN_TASK, ScanJob, cancel_key, plan_key, set_key, zone_queue
 
@@ -59,16 +60,17 @@ def dispatch_due(now: datetime, rng: random.Random) -> Tick:
     try:
         with redis_client() as redis:
             redis.ping()
-            heard, taken_back, ended = _follow(redis, now)
+            held = held_back(now)
+            heard, taken_back, ended = _follow(redis, now, held)
             claimed = claim_due(now, rng)
-            sent = _send_waiting(redis, now)
+            sent = _send_waiting(redis, now, held)
     except BROKER_ERRORS as error:
         log.warning("the broker is away, nothing is dispatched until it is back: %s", error)
         return Tick()
     return Tick(claimed, sent, heard, taken_back, ended)
 
 
-def _follow(redis: Redis, now: datetime) -> tuple[int, int, int]:
+def _follow(redis: Redis, now: datetime, held: Held) -> tuple[int, int, int]:
     """Heartbeats, silence, expiry and cancelling, by one dispatcher at a time: bulk updates of the same rows by two
     would wait for each other crosswise.
     """
@@ -76,7 +78,7 @@ def _follow(redis: Redis, now: datetime) -> tuple[int, int, int]:
         if not _take_lock(FOLLOW_LOCK):
             return 0, 0, 0
         heard = heartbeats.follow_running(redis, now)
-        ended = _expire(redis, now) + _cancel(redis, now)
+        ended = _expire(redis, now, held) + _cancel(redis, now)
         taken_back = heartbeats.recover_silent(redis, now) + heartbeats.resend_lost(redis, now)
     return heard, taken_back, ended
 
@@ -88,13 +90,16 @@ def _take_lock(number: int) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _expire(redis: Redis, now: datetime) -> int:
-    """End what waited too long; running scans get the time for their report to arrive."""
-    late = Q(status=Scan.Status.QUEUED, expires_at__lte=now)
-    if not heartbeats.has_reports_waiting(redis):
-        grace = timedelta(seconds=settings.SCAN_SILENCE_S)
-        late |= Q(status=Scan.Status.RUNNING, expires_at__lte=now - grace)
-    return _end(redis, Scan.objects.filter(late), Scan.Status.EXPIRED, now, "no worker finished it before it expired")
+def _expire(redis: Redis, now: datetime, held: Held) -> int:
+    """End what waited too long, but what is held back; running scans get the time for their report to arrive."""
+    message = "no worker finished it before it expired"
+    waiting = held.leave_out(Scan.objects.filter(status=Scan.Status.QUEUED, expires_at__lte=now))
+    ended = _end(redis, waiting, Scan.Status.EXPIRED, now, message)
+    if heartbeats.has_reports_waiting(redis):
+        return ended
+    silent_since = now - timedelta(seconds=settings.SCAN_SILENCE_S)
+    running = Scan.objects.filter(status=Scan.Status.RUNNING, expires_at__lte=silent_since)
+    return ended + _end(redis, running, Scan.Status.EXPIRED, now, message)
 
 
 def _cancel(redis: Redis, now: datetime) -> int:
@@ -123,14 +128,14 @@ def _mark_cancelled(redis: Redis, scan_ids: list[UUID]) -> None:
         pipe.execute()
 
 
-def _send_waiting(redis: Redis, now: datetime) -> int:
+def _send_waiting(redis: Redis, now: datetime, held: Held) -> int:
     """Fill every zone's queue up to ZONE_QUEUE_LENGTH."""
-    zones = Zone.objects.filter(Exists(_waiting(now).filter(host__zone=OuterRef("pk"))))
-    return sum(_send_zone(redis, zone_id, now) for zone_id in zones.values_list("pk", flat=True))
+    zones = Zone.objects.filter(Exists(_waiting(now, held).filter(host__zone=OuterRef("pk"))))
+    return sum(_send_zone(redis, zone_id, now, held) for zone_id in zones.values_list("pk", flat=True))
 
 
-def _waiting(now: datetime) -> QuerySet[Scan]:
-    return Scan.objects.filter(
+def _waiting(now: datetime, held: Held) -> QuerySet[Scan]:
+    return held.leave_out(Scan.objects.all()).filter(
         Q(not_before__isnull=True) | Q(not_before__lte=now),
         status=Scan.Status.QUEUED,
         dispatched_at__isnull=True,
@@ -139,14 +144,14 @@ def _waiting(now: datetime) -> QuerySet[Scan]:
     )
 
 
-def _next_in_line(zone_id: int, now: datetime) -> QuerySet[Scan]:
+def _next_in_line(zone_id: int, now: datetime, held: Held) -> QuerySet[Scan]:
     """Waiting scans of a zone by priority and age: of each host the first, and none while one is in flight."""
     in_flight = Scan.objects.filter(host=OuterRef("host"), status__in=Scan.UNFINISHED, dispatched_at__isnull=False)
     same_age = Q(created_at=OuterRef("created_at"), pk__lt=OuterRef("pk"))
     older = Q(priority=OuterRef("priority")) & (Q(created_at__lt=OuterRef("created_at")) | same_age)
-    before = _waiting(now).filter(Q(priority__gt=OuterRef("priority")) | older, host=OuterRef("host"))
+    before = _waiting(now, held).filter(Q(priority__gt=OuterRef("priority")) | older, host=OuterRef("host"))
     return (
-        _waiting(now)
+        _waiting(now, held)
         .filter(~Exists(in_flight), ~Exists(before), host__zone=zone_id)
         .order_by("-priority", "created_at", "pk")
     )
@@ -172,7 +177,7 @@ class _Outgoing:
     sent_at: datetime
 
 
-def _send_zone(redis: Redis, zone_id: int, now: datetime) -> int:
+def _send_zone(redis: Redis, zone_id: int, now: datetime, held: Held) -> int:
     """Claim and send one zone's scans. The number of queries does not depend on how many there are."""
     with transaction.atomic():
         # The lock keeps two dispatchers from filling the same room, or sending two scans of one host.
@@ -185,7 +190,7 @@ def _send_zone(redis: Redis, zone_id: int, now: datetime) -> int:
         room = settings.ZONE_QUEUE_LENGTH - in_flight
         if room <= 0:
             return 0
-        claimed = _next_in_line(zone_id, now).select_for_update(skip_locked=True, of=("self",), no_key=True)
+        claimed = _next_in_line(zone_id, now, held).select_for_update(skip_locked=True, of=("self",), no_key=True)
         scans = list(scans_for_jobs(claimed)[:room])
         jobs = _build_jobs(scans, zone_id, now)
         Scan.objects.filter(pk__in=[job.scan_id for job in jobs]).update(dispatched_at=now, heartbeat_at=None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 from django.db.models import Prefetch, QuerySet
 
 from sandfly_web.inventory.hostkeys import parse_host_keys
 from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost
 from sandfly_web.scans.models import Scan
-from scanners.contract import HostEndpoint, HostKeyPin, JumpEndpoint, ScanJob, SealedCredential, Transport
+from scanners.contract import HostEndpoint, HostKeyPin, JumpEndpoint, Limits, ScanJob, SealedCredential, Transport
 
 MAX_JUMPS = 8
 
@@ -46,6 +47,7 @@ def build_job(scan: Scan, jumps: Mapping[int, JumpHost]) -> ScanJob:
         host=_endpoint(host, jumps),
         credentials=[] if host.transport == Host.Transport.LOCAL else [_sealed(host.credential, host.zone_id)],
         plan_digest=scan.plan_id,
+        limits=msgspec.convert(scan.limits, Limits),
         expires_at=scan.expires_at,
         allow_new_host_key=host.accept_new_host_key,
     )

@@ -3,16 +3,61 @@
 from __future__ import annotations
 
 import uuid
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.core.validators import MinValueValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils import timezone
 
-from sandfly_web.inventory.models import Host, Tag
+from sandfly_web.inventory.models import Host, Tag, Zone
 from sandfly_web.rules.models import Rule
+from sandfly_web.scans.draw import MIN_PERCENT
+from sandfly_web.scans.timing import Blackout, zone_names
 
 
-class Schedule(models.Model):
+class Watched(models.Model):
+    """Visits that belong together. They pause by themselves when they cost hosts too much; see `scans.breakers`."""
+
+    max_cpu_s = models.PositiveIntegerField(
+        "CPU seconds", default=30, validators=[MinValueValidator(1)], help_text="Of the probe, on average per visit."
+    )
+    max_memory_mib = models.PositiveIntegerField(
+        "memory (MiB)", default=96, validators=[MinValueValidator(1)], help_text="Peak of the probe, on average."
+    )
+    max_wall_s = models.PositiveIntegerField(
+        "run time (seconds)", default=300, validators=[MinValueValidator(1)], help_text="Of the probe, on average."
+    )
+    max_crashes = models.PositiveIntegerField(
+        "crashes", default=3, help_text="Probes that may crash or run out of time among the last visits."
+    )
+    paused_at = models.DateTimeField(null=True, blank=True, editable=False)
+    pause_reason = models.TextField(blank=True, editable=False)
+    is_tripped = models.BooleanField(default=False, editable=False, help_text="A limit paused it, not a person.")
+    watched_from = models.DateTimeField(
+        default=timezone.now, editable=False, help_text="Visits that ended earlier no longer count."
+    )
+
+    class Meta:
+        abstract = True
+
+
+def check_time_zone(name: str) -> None:
+    """Raises ValidationError for a name that the time zone database does not have."""
+    if name not in zone_names():
+        raise ValidationError(f"{name!r} is no time zone: use a name such as Europe/Berlin")
+
+
+class Priority(models.IntegerChoices):
+    """Which of the waiting scans go first."""
+
+    LOW = 0, "Low"
+    NORMAL = 1, "Normal"
+    HIGH = 2, "High"
+
+
+class Schedule(Watched):
     """Which rules run on which hosts how often."""
 
     name = models.CharField(max_length=127, unique=True)
@@ -21,23 +66,98 @@ class Schedule(models.Model):
         "interval (seconds)", default=24 * 3600, validators=[MinValueValidator(60)]
     )
     jitter_s = models.PositiveIntegerField(
-        "random delay up to (seconds)", default=600, help_text="Spreads hosts, and makes visits hard to predict."
+        "random delay up to (seconds)",
+        default=600,
+        help_text="Drawn anew for each visit and added to the interval, so that nobody can know when it comes.",
+    )
+    is_trickle = models.BooleanField(
+        "spread hosts over the interval", default=True, help_text="Else all hosts are visited at the same time."
+    )
+    next_run_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When all hosts are due that are visited at the same time."
+    )
+    blackout_start = models.TimeField(null=True, blank=True)
+    blackout_end = models.TimeField(null=True, blank=True)
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[check_time_zone])
+    priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.LOW)
+    nice = models.PositiveSmallIntegerField(
+        default=19, validators=[MaxValueValidator(19)], help_text="Of the probe on the host: 19 gives way to all else."
+    )
+    cpu_percent = models.PositiveSmallIntegerField(
+        default=50,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Share of one processor that the probe may use.",
+    )
+    deadline_s = models.PositiveSmallIntegerField(
+        default=120, validators=[MinValueValidator(10), MaxValueValidator(3600)], help_text="When the probe stops."
     )
     rule_types = models.JSONField(default=list, help_text='Such as ["detection", "recon"].')
     rule_tags = models.JSONField(default=list, blank=True, help_text="Only rules with one of these tags; empty: all.")
+    excluded_rule_tags = models.JSONField(default=list, blank=True, help_text="No rules with one of these tags.")
+    excluded_rules = models.JSONField(default=list, blank=True, help_text="Names of rules that do not run.")
+    rule_percent = models.PositiveSmallIntegerField(
+        default=100,
+        validators=[MinValueValidator(MIN_PERCENT), MaxValueValidator(100)],
+        help_text="How many of these rules run on a visit, drawn at random.",
+    )
+    always_rules = models.JSONField(default=list, blank=True, help_text="Names of rules that run on every visit.")
+    draw_seed = models.CharField(max_length=64, blank=True, editable=False)
+    drawn_at = models.DateTimeField(null=True, blank=True, editable=False)
     is_deep = models.BooleanField(
         "deep rules too", default=False, help_text="Every file of every package, every possible process id: slower."
     )
     host_tags = models.ManyToManyField(
         Tag, blank=True, related_name="schedules", help_text="Only hosts with one of these tags; empty: all."
     )
+    zones = models.ManyToManyField(
+        Zone, blank=True, related_name="schedules", help_text="Only hosts in these zones; empty: all."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(blackout_start__isnull=True, blackout_end__isnull=True)
+                | models.Q(blackout_start__isnull=False, blackout_end__isnull=False)
+                & ~models.Q(blackout_start=models.F("blackout_end")),
+                name="schedule_blackout_whole",
+                violation_error_message="a blackout has a start and another end",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def blackout(self) -> Blackout | None:
+        """The hours without visits, if there are any."""
+        if self.blackout_start is None or self.blackout_end is None:
+            return None
+        return Blackout(self.blackout_start, self.blackout_end, ZoneInfo(self.time_zone))
+
+
+class ScanBatch(Watched):
+    """Scans that were asked for together; `Scan.batch` is its id."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    # For its scans only, and emptied once the last of them is over.
+    sealed = models.TextField(blank=True, editable=False, help_text="One-time credential, sealed to the hosts' zone.")
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [
+            # Those to forget.
+            models.Index(fields=["created_at"], name="batch_with_credential", condition=~models.Q(sealed="")),
+            models.Index(fields=["-created_at"], name="batch_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 class ScheduledHost(models.Model):
@@ -46,6 +166,9 @@ class ScheduledHost(models.Model):
     schedule = models.ForeignKey(Schedule, on_delete=models.CASCADE, related_name="scheduled_hosts")
     host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="scheduled")
     next_due_at = models.DateTimeField()
+    then_due_at = models.DateTimeField(
+        null=True, blank=True, help_text="What follows `next_due_at`, where that is not the interval later."
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["schedule", "host"], name="scheduled_host_unique")]
@@ -85,10 +208,7 @@ class Scan(models.Model):
     UNFINISHED = (Status.QUEUED, Status.RUNNING)
     FINAL = (Status.DONE, Status.FAILED, Status.CANCELLED, Status.EXPIRED)
 
-    class Priority(models.IntegerChoices):
-        LOW = 0, "Low"
-        NORMAL = 1, "Normal"
-        HIGH = 2, "High"
+    Priority = Priority
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     batch = models.UUIDField(null=True, blank=True, editable=False, help_text="Scans that were asked for together.")
@@ -110,6 +230,7 @@ class Scan(models.Model):
     worker = models.CharField(max_length=255, blank=True)
     phase = models.CharField(max_length=16, blank=True)
 
+    limits = models.JSONField(default=dict, blank=True, help_text="`contract.Limits` that are not the usual ones.")
     created_at = models.DateTimeField(auto_now_add=True)
     not_before = models.DateTimeField(null=True, blank=True, help_text="A retry waits until then.")
     dispatched_at = models.DateTimeField(null=True, blank=True, help_text="When the message went to the workers.")
@@ -122,6 +243,8 @@ class Scan(models.Model):
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
 
     is_root = models.BooleanField(null=True)
+    probe_digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the build that was sent.")
+    architecture = models.CharField(max_length=32, blank=True, help_text="Of that build.")
     alert_count = models.PositiveIntegerField(default=0)
     pass_count = models.PositiveIntegerField(default=0)
     error_count = models.PositiveIntegerField(default=0)
@@ -159,6 +282,14 @@ class Scan(models.Model):
             # Host page and lists: newest first.
             models.Index(fields=["host", "-created_at"], name="scan_host_newest"),
             models.Index(fields=["-created_at", "id"], name="scan_newest"),
+            # Batches: their scans, and what still runs of them.
+            models.Index(fields=["batch", "-created_at"], name="scan_batch", condition=models.Q(batch__isnull=False)),
+            # Breakers: the last visits of a schedule.
+            models.Index(
+                fields=["schedule", "-finished_at"],
+                name="scan_schedule_ended",
+                condition=models.Q(schedule__isnull=False, finished_at__isnull=False),
+            ),
             # A finding's forensics; few scans are.
             models.Index(fields=["finding"], name="scan_finding", condition=models.Q(finding__isnull=False)),
         ]

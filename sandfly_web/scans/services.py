@@ -6,13 +6,13 @@ import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 from redis.exceptions import RedisError
 
@@ -24,13 +24,11 @@ from sandfly_web.rules.indicators.sets import find_kinds
 from sandfly_web.rules.models import Rule
 from sandfly_web.rules.plan import build_plan
 from sandfly_web.rules.services import select_rules, stored_rules
-from sandfly_web.scans.models import Plan, Scan, Schedule, ScheduledHost
+from sandfly_web.scans.models import Plan, Scan, ScanBatch, Schedule
 from sandfly_web.scans.nudge import nudge_dispatch
 from scanners.contract import Limits, cancel_key
 
 if TYPE_CHECKING:
-    import random
-
     from django.contrib.auth.models import User
 
 log = logging.getLogger(__name__)
@@ -51,6 +49,20 @@ class RuleChoice:
     deep: bool = False
 
 
+# Of a visit, on top of what its probe may take.
+VISIT_MARGIN_S = 180
+
+
+def visit_limits(*, nice: int = 19, cpu_percent: int = 50, deadline_s: int = 120) -> dict[str, int]:
+    """What `Scan.limits` keeps: only what differs from the usual `contract.Limits`."""
+    usual = Limits()
+    wanted = {"nice": nice, "cpu_percent": cpu_percent, "probe_deadline_s": deadline_s}
+    changed = {name: value for name, value in wanted.items() if value != getattr(usual, name)}
+    if "probe_deadline_s" in changed:
+        changed["visit_deadline_s"] = deadline_s + VISIT_MARGIN_S
+    return changed
+
+
 @dataclass(frozen=True)
 class Batch:
     """Scans that were asked for together."""
@@ -65,10 +77,12 @@ def request_scans(
     *,
     requested_by: User | None = None,
     priority: int = Scan.Priority.NORMAL,
-    batch: uuid.UUID | None = None,
+    batch: ScanBatch | None = None,
     finding: Finding | None = None,
+    limits: dict[str, int] | None = None,
 ) -> Batch:
     """Queue a scan of each host and ask for a dispatch. All share one plan. `finding` is what it is done for.
+    `limits` is what `visit_limits` gives.
 
     Inactive hosts are scanned too when they are asked for by hand. Raises ValidationError without hosts or rules.
     """
@@ -80,22 +94,23 @@ def request_scans(
     if priority not in Scan.Priority.values:
         raise ValidationError({"priority": f"{priority} is no priority"})
     plan = ensure_plan(select_rules(choice.types, choice.tags, choice.names, deep=choice.deep))
-    batch_id = batch or uuid.uuid4()
+    batch = batch or ScanBatch.objects.create(requested_by=requested_by)
     expires_at = timezone.now() + timedelta(seconds=settings.SCAN_EXPIRES_S)
     scans = [
         Scan(
-            batch=batch_id,
+            batch=batch.pk,
             host=host,
             plan=plan,
             requested_by=requested_by,
             priority=priority,
             expires_at=expires_at,
             finding=finding,
+            limits=limits or {},
         )
         for host in unique
     ]
     nudge_dispatch()
-    return Batch(batch_id, Scan.objects.bulk_create(scans, batch_size=INSERT_ROWS))
+    return Batch(batch.pk, Scan.objects.bulk_create(scans, batch_size=INSERT_ROWS))
 
 
 def collect_forensics(finding: Finding, names: Sequence[str], actor: User | None) -> Scan:
@@ -140,11 +155,6 @@ def ensure_plan(rules: Sequence[Rule]) -> Plan:
     return plan
 
 
-def plan_for_schedule(schedule: Schedule) -> Plan:
-    """Raises ValidationError when the schedule's types and tags fit no enabled rule."""
-    return ensure_plan(select_rules(schedule.rule_types, schedule.rule_tags, deep=schedule.is_deep))
-
-
 def cancel_scan(scan: Scan) -> Scan:
     """Stop a scan: at once while it waits, else by asking its worker. Raises ValidationError for a finished one."""
     now = timezone.now()
@@ -169,44 +179,58 @@ def _ask_worker(scan: Scan) -> None:
         log.warning("scan %s: the broker is away, its worker is asked to stop later: %s", scan.pk, error)
 
 
-def sync_schedules(now: datetime, rng: random.Random) -> None:
-    """Bring the rows of every enabled schedule in step with hosts and tags."""
-    for schedule in Schedule.objects.filter(is_enabled=True):
-        sync_schedule(schedule, now, rng)
+def cancel_all(scans: QuerySet[Scan]) -> int:
+    """Stop these scans as `cancel_scan` does, in two writes; returns how many were not over yet."""
+    now = timezone.now()
+    waiting = scans.filter(status=Scan.Status.QUEUED, dispatched_at__isnull=True).order_by()
+    stopped = waiting.update(
+        status=Scan.Status.CANCELLED, finished_at=now, cancel_requested_at=now, error_code="cancelled"
+    )
+    in_flight = list(
+        scans.filter(status__in=Scan.UNFINISHED, cancel_requested_at__isnull=True).values_list("pk", flat=True)
+    )
+    Scan.objects.filter(pk__in=in_flight, status__in=Scan.UNFINISHED).update(cancel_requested_at=now)
+    _ask_workers(in_flight)
+    return stopped + len(in_flight)
 
 
-def sync_schedule(schedule: Schedule, now: datetime, rng: random.Random) -> int:
-    """Give each host of the schedule its row, first due within the jitter; drop those it no longer covers.
+def _ask_workers(scan_ids: list[uuid.UUID]) -> None:
+    try:
+        with redis_client() as redis, redis.pipeline(transaction=False) as pipe:
+            for scan_id in scan_ids:
+                pipe.set(cancel_key(str(scan_id)), "1", ex=CANCEL_MARK_S)
+            pipe.execute()
+    except RedisError as error:
+        # The rows remember; dispatch sets the marks when Redis is back.
+        log.warning("the broker is away, workers are asked to stop %d scans later: %s", len(scan_ids), error)
 
-    Returns the number of new hosts. Safe to run at the same time twice.
+
+def pause(watched: Schedule | ScanBatch, reason: str, *, is_tripped: bool = False) -> None:
+    """Begin no further visits until `resume`; those under way end as they would. Raises ValidationError."""
+    if watched.paused_at is not None:
+        raise ValidationError("it is paused already")
+    watched.paused_at, watched.pause_reason, watched.is_tripped = timezone.now(), reason, is_tripped
+    watched.save(update_fields=["paused_at", "pause_reason", "is_tripped"])
+
+
+def resume(watched: Schedule | ScanBatch) -> None:
+    """Go on; what was seen until now no longer trips a limit. Scans that waited get their time anew.
+
+    Raises ValidationError when it is not paused.
     """
-    covered = schedule_hosts(schedule)
-    ScheduledHost.objects.filter(schedule=schedule).exclude(host__in=covered).delete()
-    planned = ScheduledHost.objects.filter(schedule=schedule, host=OuterRef("pk"))
-    new = covered.filter(~Exists(planned)).values_list("pk", flat=True)
-    rows = [
-        ScheduledHost(
-            schedule=schedule, host_id=pk, next_due_at=now + timedelta(seconds=rng.uniform(0, schedule.jitter_s))
-        )
-        for pk in new
-    ]
-    ScheduledHost.objects.bulk_create(rows, batch_size=INSERT_ROWS, ignore_conflicts=True)
-    return len(rows)
-
-
-def schedule_hosts(schedule: Schedule) -> QuerySet[Host]:
-    """The active hosts with one of the schedule's tags, or all."""
-    hosts = Host.objects.filter(is_active=True)
-    tags = list(schedule.host_tags.values_list("pk", flat=True))
-    if tags:
-        hosts = hosts.filter(Exists(Host.tags.through.objects.filter(host=OuterRef("pk"), tag__in=tags)))
-    return hosts
-
-
-def run_schedule_now(schedule: Schedule, now: datetime, rng: random.Random) -> int:
-    """Make all hosts of the schedule due; returns how many. Raises ValidationError when it is switched off."""
-    if not schedule.is_enabled:
-        raise ValidationError("this schedule is switched off")
-    sync_schedule(schedule, now, rng)
+    if watched.paused_at is None:
+        raise ValidationError("it is not paused")
+    now = timezone.now()
+    waited = now - watched.paused_at
+    waiting = scans_of(watched).filter(status=Scan.Status.QUEUED, dispatched_at__isnull=True)
+    waiting.order_by().update(expires_at=F("expires_at") + waited)
+    watched.paused_at, watched.pause_reason, watched.is_tripped, watched.watched_from = None, "", False, now
+    watched.save(update_fields=["paused_at", "pause_reason", "is_tripped", "watched_from"])
     nudge_dispatch()
-    return ScheduledHost.objects.filter(schedule=schedule).update(next_due_at=now)
+
+
+def scans_of(watched: Schedule | ScanBatch) -> QuerySet[Scan]:
+    """All scans of a schedule or batch."""
+    return Scan.objects.filter(schedule=watched.pk) if isinstance(watched, Schedule) else Scan.objects.filter(
+        batch=watched.pk
+    )

@@ -17,7 +17,7 @@ from sandfly_web.findings.allowlist.services import end_expired
 from sandfly_web.scans.dispatch import dispatch_due
 from sandfly_web.scans.ingest import ingest_report
 from sandfly_web.scans.retention import delete_old
-from sandfly_web.scans.services import sync_schedules
+from sandfly_web.scans.schedules import sync_schedules
 from scanners.contract import INGEST_TASK
 
 log = logging.getLogger(__name__)

@@ -13,14 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from sandfly_web.inventory.models import Host
 from sandfly_web.inventory.services import set_tags
 from sandfly_web.scans.models import Scan, ScheduledHost
-from sandfly_web.scans.services import (
-    RuleChoice,
-    cancel_scan,
-    request_scans,
-    run_schedule_now,
-    sync_schedule,
-    sync_schedules,
-)
+from sandfly_web.scans.schedules import run_schedule_now, sync_schedule, sync_schedules
+from sandfly_web.scans.services import RuleChoice, cancel_scan, request_scans
 from scanners.contract import cancel_key
 from tests.server.builders import NOW
 

@@ -35,6 +35,32 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
 LISTED_SCANS = 15
+TIMING_FIELDS = {"interval_s", "is_trickle", "blackout_start", "blackout_end", "time_zone"}
+SCHEDULE_FIELDS: list[Any] = [
+    (None, {"fields": ["name", "is_enabled", "host_tags", "zones"]}),
+    (
+        "When",
+        {"fields": ["interval_s", "jitter_s", "is_trickle", ("blackout_start", "blackout_end"), "time_zone"]},
+    ),
+    (
+        "Which rules",
+        {
+            "fields": [
+                "rule_types",
+                "rule_tags",
+                "excluded_rule_tags",
+                "excluded_rules",
+                ("rule_percent", "always_rules"),
+                "is_deep",
+            ]
+        },
+    ),
+    ("What a visit may take", {"fields": ["priority", ("nice", "cpu_percent", "deadline_s")]}),
+    (
+        "It pauses itself when hosts pay more than",
+        {"fields": [("max_cpu_s", "max_memory_mib"), ("max_wall_s", "max_crashes")]},
+    ),
+]
 
 
 class ErrorFilter(TextFilter):
@@ -151,14 +177,35 @@ def run_now(thing: Schedule, _request: HttpRequest) -> str:
     return f"{count} host{'s' if count != 1 else ''} due now; scans start with the next dispatch."
 
 
+def pause(thing: Schedule, request: HttpRequest) -> str:
+    services.pause(thing, f"paused by {request.user}")
+    return "Paused: no further visit begins. Those under way end as they would."
+
+
+def resume(thing: Schedule, _request: HttpRequest) -> str:
+    schedules.resume_schedule(thing, timezone.now(), random.SystemRandom())
+    return "The schedule goes on."
+
+
+def abort(thing: Schedule, _request: HttpRequest) -> str:
+    count = schedules.abort_schedule(thing, timezone.now(), random.SystemRandom())
+    return f"{count} scan{'s' if count != 1 else ''} stopped. The hosts wait for their next time."
+
+
 @admin.register(Schedule)
 class ScheduleAdmin(ConsoleAdmin):
     page_template = "console/pages/schedule.html"
     form = ScheduleForm
     list_display = ["name", "is_enabled", "every", "types", "hosts_covered", "next_due"]
     search_fields = ["name"]
-    autocomplete_fields = ["host_tags"]
-    commands = {"run": ("scans.add_scan", run_now)}
+    autocomplete_fields = ["host_tags", "zones"]
+    commands = {
+        "run": ("scans.add_scan", run_now),
+        "pause": ("scans.change_schedule", pause),
+        "resume": ("scans.change_schedule", resume),
+        "abort": ("scans.change_scan", abort),
+    }
+    fieldsets = SCHEDULE_FIELDS
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
         queryset: QuerySet[Schedule] = super().get_queryset(request)
@@ -170,7 +217,9 @@ class ScheduleAdmin(ConsoleAdmin):
 
     @display(description="Rules")
     def types(self, schedule: Schedule) -> str:
-        return ", ".join([*schedule.rule_types, *(f"#{tag}" for tag in schedule.rule_tags)]) or "detection, recon"
+        wanted = [*schedule.rule_types, *(f"#{tag}" for tag in schedule.rule_tags)]
+        words = ", ".join(wanted) or "detection, recon"
+        return f"{schedule.rule_percent} % of {words}" if schedule.rule_percent < 100 else words
 
     @display(description="Hosts", ordering="host_count")
     def hosts_covered(self, schedule: Any) -> int:
@@ -180,6 +229,8 @@ class ScheduleAdmin(ConsoleAdmin):
     def next_due(self, schedule: Any) -> SafeString | str:
         if not schedule.is_enabled:
             return "off"
+        if schedule.paused_at is not None:
+            return "paused"
         return ago(schedule.due) if schedule.due else "with the next dispatch"
 
     def page_context(self, request: HttpRequest, thing: Any) -> dict[str, Any]:
@@ -189,7 +240,16 @@ class ScheduleAdmin(ConsoleAdmin):
             "types": self.types(thing),
             "next_due": self.next_due(thing),
             "tags": list(thing.host_tags.all()),
+            "zones": list(thing.zones.all()),
+            "unfinished": thing.scans.filter(status__in=Scan.UNFINISHED).count(),
+            "now_quiet": thing.blackout is not None and thing.blackout.holds_at(timezone.now()),
             "recent": recent if request.user.has_perm("scans.view_scan") else [],
             "can_run": request.user.has_perm("scans.add_scan"),
             "can_edit": self.has_change_permission(request, thing),
+            "can_stop": request.user.has_perm("scans.change_scan"),
         }
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001
+        super().save_related(request, form, formsets, change)
+        if change and TIMING_FIELDS & set(form.changed_data):
+            schedules.replan_schedule(form.instance, timezone.now(), random.SystemRandom())

@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from sandfly_web.accounts.actor import actor
 from sandfly_web.api.errors import Conflict
 from sandfly_web.api.views import ReadOnly, Resource
-from sandfly_web.inventory.models import Host, Tag
+from sandfly_web.inventory.models import Host, Tag, Zone
 from sandfly_web.rules.models import Rule
 from sandfly_web.scans import schedules, services
 from sandfly_web.scans.models import RuleOutcome, Scan, Schedule
@@ -227,12 +227,23 @@ class ScanViewSet(ReadOnly):
         return Response(ScanDetailSerializer(self.get_object()).data, status=HTTPStatus.ACCEPTED)
 
 
+def rule_names(help_text: str) -> serializers.ListField:
+    return serializers.ListField(
+        child=serializers.CharField(max_length=127), required=False, max_length=MAX_NAMED, help_text=help_text
+    )
+
+
 class ScheduleSerializer(serializers.ModelSerializer[Schedule]):
     rule_types = serializers.ListField(child=serializers.ChoiceField(choices=Rule.Type.choices), allow_empty=False)
-    rule_tags = serializers.ListField(child=serializers.CharField(max_length=127), required=False)
+    rule_tags = rule_names("Only rules with one of these tags; empty: all.")
+    excluded_rule_tags = rule_names("No rules with one of these tags.")
+    excluded_rules = rule_names("Names of rules that do not run.")
+    always_rules = rule_names("Names of rules that run on every visit, whatever is drawn.")
     host_tags = serializers.SlugRelatedField[Any](
         slug_field="name", many=True, queryset=Tag.objects.all(), required=False
     )
+    zones = serializers.SlugRelatedField[Any](slug_field="name", many=True, queryset=Zone.objects.all(), required=False)
+    priority = PriorityField(required=False)
 
     class Meta:
         model = Schedule
@@ -242,12 +253,52 @@ class ScheduleSerializer(serializers.ModelSerializer[Schedule]):
             "is_enabled",
             "interval_s",
             "jitter_s",
+            "is_trickle",
+            "blackout_start",
+            "blackout_end",
+            "time_zone",
+            "priority",
+            "nice",
+            "cpu_percent",
+            "deadline_s",
             "rule_types",
             "rule_tags",
+            "excluded_rule_tags",
+            "excluded_rules",
+            "rule_percent",
+            "always_rules",
             "is_deep",
             "host_tags",
+            "zones",
+            "max_cpu_s",
+            "max_memory_mib",
+            "max_wall_s",
+            "max_crashes",
+            "paused_at",
+            "pause_reason",
+            "is_tripped",
+            "next_run_at",
             "created_at",
         ]
+        read_only_fields = ["paused_at", "pause_reason", "is_tripped", "next_run_at", "created_at"]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        start, end = (
+            attrs.get(name, getattr(self.instance, name, None)) for name in ("blackout_start", "blackout_end")
+        )
+        if (start is None) != (end is None) or (start is not None and start == end):
+            raise serializers.ValidationError({"blackout_end": "a blackout has a start and another end"})
+        for name in ("excluded_rules", "always_rules"):
+            if unknown := schedules.unknown_rules(attrs.get(name, [])):
+                raise serializers.ValidationError({name: f"no rule is named {unknown[0]!r}"})
+        return attrs
+
+    def update(self, instance: Schedule, validated_data: dict[str, Any]) -> Schedule:
+        before = schedules.timing_of(instance)
+        schedule: Schedule = super().update(instance, validated_data)
+        if schedules.timing_of(schedule) != before:
+            schedules.replan_schedule(schedule, timezone.now(), random.SystemRandom())
+        return schedule
 
 
 class ScheduleFilters(django_filters.FilterSet):
@@ -260,14 +311,27 @@ class DueSerializer(serializers.Serializer[Any]):
     due_hosts = serializers.IntegerField(help_text="Hosts that the next dispatch scans.")
 
 
+class StoppedSerializer(serializers.Serializer[Any]):
+    stopped_scans = serializers.IntegerField(help_text="Scans that were not over; those that run end within seconds.")
+
+
+class PauseSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=1000, required=False, default="", allow_blank=True)
+
+
 class ScheduleViewSet(Resource):
     """Which rules run on which hosts how often."""
 
-    queryset = Schedule.objects.prefetch_related("host_tags")
+    queryset = Schedule.objects.prefetch_related("host_tags", "zones")
     serializer_class = ScheduleSerializer
     filterset_class = ScheduleFilters
     ordering = ("name",)
-    action_permissions: ClassVar[dict[str, str]] = {"run": "scans.add_scan"}
+    action_permissions: ClassVar[dict[str, str]] = {
+        "run": "scans.add_scan",
+        "pause": "scans.change_schedule",
+        "resume": "scans.change_schedule",
+        "abort": "scans.change_scan",
+    }
 
     @extend_schema(request=None, responses={202: DueSerializer})
     @action(detail=True, methods=["post"])
@@ -278,3 +342,41 @@ class ScheduleViewSet(Resource):
         except ValidationError as error:
             raise Conflict(" ".join(error.messages)) from None
         return Response({"due_hosts": count}, status=HTTPStatus.ACCEPTED)
+
+    @extend_schema(request=PauseSerializer, responses=ScheduleSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        """Begin no further visits; those under way end as they would."""
+        return self.answer(pause_by(request, self.get_object()))
+
+    @extend_schema(request=None, responses=ScheduleSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Go on, also after a limit paused it: what was seen until now does not trip it again."""
+        schedule = self.get_object()
+        try:
+            schedules.resume_schedule(schedule, timezone.now(), random.SystemRandom())
+        except ValidationError as error:
+            raise Conflict(" ".join(error.messages)) from None
+        return self.answer(schedule)
+
+    @extend_schema(request=None, responses={202: StoppedSerializer})
+    @action(detail=True, methods=["post"])
+    def abort(self, request: Request, pk: str) -> Response:
+        """Stop every scan of the schedule; its hosts wait for their next time."""
+        count = schedules.abort_schedule(self.get_object(), timezone.now(), random.SystemRandom())
+        return Response({"stopped_scans": count}, status=HTTPStatus.ACCEPTED)
+
+    def answer(self, schedule: Schedule) -> Response:
+        return Response(ScheduleSerializer(schedule).data)
+
+
+def pause_by(request: Request, watched: Any) -> Any:
+    """Raises Conflict when it is paused already."""
+    body = PauseSerializer(data=request.data)
+    body.is_valid(raise_exception=True)
+    try:
+        services.pause(watched, body.validated_data["reason"] or f"paused by {request.user}")
+    except ValidationError as error:
+        raise Conflict(" ".join(error.messages)) from None
+    return watched

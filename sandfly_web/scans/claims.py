@@ -26,6 +26,7 @@ CHUNK_ROWS = 1000
 # A tick ends, so that the next one sees new heartbeats; what is left is due then too.
 MAX_CHUNKS = 50
 
+
 @dataclass
 class _Due:
     """What the rows of one schedule need."""
@@ -52,9 +53,7 @@ def claim_due(now: datetime, rng: random.Random) -> int:
     return created
 
 
-def _claim_chunk(
-    now: datetime, rng: random.Random, known: dict[int, _Due], held: Collection[int]
-) -> tuple[int, int]:
+def _claim_chunk(now: datetime, rng: random.Random, known: dict[int, _Due], held: Collection[int]) -> tuple[int, int]:
     """One transaction; returns rows claimed and scans created. The number of queries does not depend on the rows."""
     with transaction.atomic():
         rows = list(

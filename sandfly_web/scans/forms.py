@@ -9,6 +9,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminS
 
 from sandfly_web.rules.models import Rule
 from sandfly_web.scans.models import Schedule
+from sandfly_web.scans.schedules import unknown_rules
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 INTERVALS = [
@@ -22,6 +23,14 @@ INTERVALS = [
 ]
 
 
+def names_field(label: str, help_text: str) -> forms.CharField:
+    return forms.CharField(label=label, required=False, widget=UnfoldAdminTextInputWidget, help_text=help_text)
+
+
+NAME_FIELDS = ("rule_tags", "excluded_rule_tags", "excluded_rules", "always_rules")
+RULE_NAME_FIELDS = ("excluded_rules", "always_rules")
+
+
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     """Intervals in words; one that was set through the API stays on offer."""
 
@@ -29,16 +38,56 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
     rule_types = forms.MultipleChoiceField(
         label="Rules of type", choices=Rule.Type.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget
     )
-    rule_tags = forms.CharField(
-        label="Only rules tagged",
-        required=False,
-        widget=UnfoldAdminTextInputWidget,
-        help_text="Separated by commas, such as attack.persistence; empty: all.",
+    rule_tags = names_field("Only rules tagged", "Separated by commas, such as attack.persistence; empty: all.")
+    excluded_rule_tags = names_field("No rules tagged", "Separated by commas.")
+    excluded_rules = names_field("Not these rules", "Names, separated by commas.")
+    always_rules = names_field("Always these rules", "Names, separated by commas: they run whatever is drawn.")
+    time_zone = forms.CharField(
+        label="Clock of the blackout", widget=UnfoldAdminTextInputWidget, help_text="Such as Europe/Berlin."
     )
 
     class Meta:
         model = Schedule
-        fields = ["name", "is_enabled", "interval_s", "jitter_s", "rule_types", "rule_tags", "is_deep", "host_tags"]
+        fields = [
+            "name",
+            "is_enabled",
+            "interval_s",
+            "jitter_s",
+            "is_trickle",
+            "blackout_start",
+            "blackout_end",
+            "time_zone",
+            "host_tags",
+            "zones",
+            "rule_types",
+            "rule_tags",
+            "excluded_rule_tags",
+            "excluded_rules",
+            "rule_percent",
+            "always_rules",
+            "is_deep",
+            "priority",
+            "nice",
+            "cpu_percent",
+            "deadline_s",
+            "max_cpu_s",
+            "max_memory_mib",
+            "max_wall_s",
+            "max_crashes",
+        ]
+        labels = {
+            "blackout_start": "No visits from",
+            "blackout_end": "until",
+            "rule_percent": "Percent of the rules",
+            "priority": "Priority among waiting scans",
+            "nice": "Nice value of the probe",
+            "cpu_percent": "CPU (percent)",
+            "deadline_s": "Time (seconds)",
+        }
+        help_texts = {
+            "blackout_start": "Hours in which no visit begins, by the clock below; empty: none.",
+            "rule_percent": "5 to 100. Which ones is drawn anew every 15 minutes.",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -47,7 +96,15 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         elif self.instance.interval_s not in dict(INTERVALS):
             field = self.fields["interval_s"]
             field.choices = [(self.instance.interval_s, f"{self.instance.interval_s} seconds"), *INTERVALS]  # type: ignore[attr-defined]
-        self.initial["rule_tags"] = ", ".join(self.instance.rule_tags)
+        for name in NAME_FIELDS:
+            self.initial[name] = ", ".join(getattr(self.instance, name))
 
-    def clean_rule_tags(self) -> list[str]:
-        return [tag.strip() for tag in self.cleaned_data["rule_tags"].split(",") if tag.strip()]
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        for name in NAME_FIELDS:
+            words = [word.strip() for word in cleaned.get(name, "").split(",")]
+            cleaned[name] = list(dict.fromkeys(filter(None, words)))
+        for name in RULE_NAME_FIELDS:
+            if unknown := unknown_rules(cleaned[name]):
+                self.add_error(name, f"no rule is named {unknown[0]!r}")
+        return cleaned

@@ -13,6 +13,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from sandfly_web.inventory.models import Host
+from sandfly_web.rules.models import Rule
 from sandfly_web.rules.services import select_rules
 from sandfly_web.scans.draw import DRAW_S, draw_part
 from sandfly_web.scans.models import Plan, Scan, ScanBatch, Schedule, ScheduledHost
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Collection, Sequence
     from uuid import UUID
-
-    from sandfly_web.rules.models import Rule
 
 INSERT_ROWS = 1000
 # New hosts are visited soon, but not more of them than one in this many seconds.
@@ -40,13 +39,17 @@ def rules_of(schedule: Schedule) -> list[Rule]:
     chosen = select_rules(schedule.rule_types, schedule.rule_tags, deep=schedule.is_deep)
     unwanted = {tag.lower() for tag in schedule.excluded_rule_tags}
     left = {
-        rule.pk: rule
-        for rule in chosen
-        if rule.name not in schedule.excluded_rules and not _tags_of(rule) & unwanted
+        rule.pk: rule for rule in chosen if rule.name not in schedule.excluded_rules and not _tags_of(rule) & unwanted
     }
     if schedule.always_rules:
         left |= {rule.pk: rule for rule in select_rules(names=schedule.always_rules)}
     return [left[key] for key in sorted(left)]
+
+
+def unknown_rules(names: Collection[str]) -> list[str]:
+    """Those that are the name of no rule."""
+    known = set(Rule.objects.filter(name__in=names).values_list("name", flat=True)) if names else set()
+    return [name for name in names if name not in known]
 
 
 def _tags_of(rule: Rule) -> set[str]:
@@ -92,7 +95,9 @@ def _next_run(schedule: Schedule, drawn: datetime, now: datetime) -> datetime:
     return schedule.next_run_at or moment
 
 
-def _first_times(schedule: Schedule, count: int, now: datetime, rng: random.Random) -> list[tuple[datetime, datetime | None]]:
+def _first_times(
+    schedule: Schedule, count: int, now: datetime, rng: random.Random
+) -> list[tuple[datetime, datetime | None]]:
     """For new hosts: soon, and the time after it, which is where spread hosts find their place in the interval."""
     if not schedule.is_trickle:
         at = schedule.next_run_at if schedule.next_run_at and schedule.next_run_at > now else now
@@ -138,6 +143,11 @@ def schedule_hosts(schedule: Schedule) -> QuerySet[Host]:
         hosts = hosts.filter(Exists(Host.tags.through.objects.filter(host=OuterRef("pk"), tag__in=tags)))
     zones = list(schedule.zones.values_list("pk", flat=True))
     return hosts.filter(zone__in=zones) if zones else hosts
+
+
+def timing_of(schedule: Schedule) -> tuple[object, ...]:
+    """What decides when hosts are due; a change of it calls for `replan_schedule`."""
+    return schedule.interval_s, schedule.is_trickle, schedule.blackout
 
 
 def replan_schedule(schedule: Schedule, now: datetime, rng: random.Random) -> None:

@@ -231,6 +231,6 @@ def resume(watched: Schedule | ScanBatch) -> None:
 
 def scans_of(watched: Schedule | ScanBatch) -> QuerySet[Scan]:
     """All scans of a schedule or batch."""
-    return Scan.objects.filter(schedule=watched.pk) if isinstance(watched, Schedule) else Scan.objects.filter(
-        batch=watched.pk
-    )
+    if isinstance(watched, Schedule):
+        return Scan.objects.filter(schedule=watched.pk)
+    return Scan.objects.filter(batch=watched.pk)

@@ -109,3 +109,61 @@ def test_interval_below_a_minute_is_refused(make: WebMake) -> None:
 
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == "interval_s"
+
+
+def test_schedule_is_paused_resumed_and_aborted(make: WebMake, redis: object) -> None:
+    schedule = make.schedule()
+    make.scan(schedule=schedule)
+    client = make.api("operator")
+    url = f"/api/v1/schedules/{schedule.pk}"
+
+    paused = client.post(f"{url}/pause", {"reason": "maintenance"}, format="json")
+    again = client.post(f"{url}/pause", {}, format="json")
+    aborted = client.post(f"{url}/abort")
+    resumed = client.post(f"{url}/resume")
+
+    assert (paused.status_code, paused.json()["pause_reason"]) == (200, "maintenance")
+    assert again.status_code == 409
+    assert aborted.json() == {"stopped_scans": 1}
+    assert resumed.json()["paused_at"] is None
+    assert client.post(f"{url}/resume").status_code == 409
+
+
+def test_schedule_names_what_is_wrong_with_it(make: WebMake) -> None:
+    client = make.api("operator")
+    good = {"name": "Nightly", "rule_types": ["detection"]}
+    wrong = {
+        "blackout_end": {"blackout_start": "08:00"},
+        "time_zone": {"time_zone": "Europe/Atlantis"},
+        "rule_percent": {"rule_percent": 4},
+        "always_rules": {"always_rules": ["no_such_rule"]},
+        "nice": {"nice": 20},
+        "zones": {"zones": ["moon"]},
+    }
+
+    for field, body in wrong.items():
+        answer = client.post("/api/v1/schedules", {**good, **body}, format="json")
+        assert answer.status_code == 400, body
+        assert answer.json()["errors"][0]["field"].startswith(field)
+
+
+def test_new_blackout_moves_hosts_out_of_it(make: WebMake) -> None:
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from sandfly_web.scans.models import ScheduledHost
+
+    schedule = make.schedule()
+    now = timezone.now()
+    row = ScheduledHost.objects.create(schedule=schedule, host=make.host(), next_due_at=now + timedelta(minutes=30))
+    around = {
+        "blackout_start": f"{now - timedelta(hours=1):%H:%M}",
+        "blackout_end": f"{now + timedelta(hours=2):%H:%M}",
+    }
+
+    answer = make.api("operator").patch(f"/api/v1/schedules/{schedule.pk}", around, format="json")
+
+    row.refresh_from_db()
+    assert answer.status_code == 200, answer.content
+    assert row.next_due_at > now + timedelta(hours=1, minutes=50)

@@ -177,6 +177,19 @@ def test_schedule_is_written_in_words(make: WebMake, operator: Client) -> None:
         "jitter_s": "600",
         "rule_types": ["detection"],
         "rule_tags": "attack.persistence, t1059",
+        "is_trickle": "on",
+        "blackout_start": "08:00",
+        "blackout_end": "18:00",
+        "time_zone": "Europe/Berlin",
+        "rule_percent": "25",
+        "priority": "0",
+        "nice": "19",
+        "cpu_percent": "30",
+        "deadline_s": "120",
+        "max_cpu_s": "30",
+        "max_memory_mib": "96",
+        "max_wall_s": "300",
+        "max_crashes": "3",
     }
 
     post(operator, "scans_schedule", data)
@@ -184,7 +197,9 @@ def test_schedule_is_written_in_words(make: WebMake, operator: Client) -> None:
     schedule = Schedule.objects.get()
     assert (schedule.interval_s, schedule.rule_types) == (86400, ["detection"])
     assert schedule.rule_tags == ["attack.persistence", "t1059"]
-    assert "Every 1 d" in operator.get(reverse("admin:scans_schedule_change", args=[schedule.pk])).content.decode()
+    page = operator.get(reverse("admin:scans_schedule_change", args=[schedule.pk])).content.decode()
+    for words in ("Every 1 d", "25 % of detection", "08:00 to 18:00 Europe/Berlin", "30 % of a CPU at nice 19"):
+        assert words in page
 
 
 def test_schedule_with_an_interval_of_its_own_keeps_it(make: WebMake, operator: Client) -> None:

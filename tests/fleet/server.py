@@ -124,6 +124,7 @@ async def speak(sock: socket.socket, says: str, address: str) -> None:
     if says == "garbage":
         block = hashlib.sha512(address.encode()).digest()
         await loop.sock_sendall(sock, block * 64)
+        sock.shutdown(socket.SHUT_WR)
     while says == "chatter":
         await loop.sock_sendall(sock, b"nothing to see here, go on\r\n" * 64)
     while await loop.sock_recv(sock, READ_BYTES):

@@ -2,15 +2,18 @@
 
 build [ARCH…|all|host|legacy]   builds what is not current; without a word `all`, which leaves out the `legacy` ones
                          for Linux before 3.2
-list                     architectures with size and SHA-256
+list [--format json]     architectures with size and SHA-256; as JSON also with the names that other tools will see
+guard --output DIR [ARCH…]  writes the files of the guard for owners of hosts; without a word for all and legacy builds
 reference                writes fields.json and the tables of README.md from what the probe says of itself
 check                    exit code 1 when these are not current
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from probes.build import (
     ARCHES,
@@ -24,6 +27,7 @@ from probes.build import (
     host_arch,
     load_manifest,
 )
+from probes.guard import DEFAULTS, KitOptions, published_json, write_kit
 from probes.reference import check_reference, write_reference
 
 
@@ -32,7 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     word, *rest = arguments or ["build"]
     commands: dict[str, Callable[[], list[str]]] = {
         "build": lambda: _build(rest),
-        "list": _list,
+        "list": lambda: _list(rest),
+        "guard": lambda: _guard(rest),
         "reference": write_reference,
         "check": check_reference,
     }
@@ -61,7 +66,28 @@ def _meant(name: str) -> list[str]:
     return [host_arch() if name == "host" else name]
 
 
-def _list() -> list[str]:
+def _guard(rest: Sequence[str]) -> list[str]:
+    parser = argparse.ArgumentParser(prog="probes guard")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--user", default=DEFAULTS.user)
+    parser.add_argument("--directory", default=DEFAULTS.directory)
+    chosen = parser.parse_args(rest)
+    arches = [arch for name in chosen.names or ["all", "legacy"] for arch in _meant(name)]
+    build(list(dict.fromkeys(arches)))
+    builds = [ensure(arch) for arch in dict.fromkeys(arches)]
+    try:
+        written = write_kit(chosen.output, builds, KitOptions(user=chosen.user, directory=chosen.directory))
+    except (OSError, ValueError) as error:
+        return [f"The guard cannot be written: {error}"]
+    sys.stdout.writelines(f"{path}\n" for path in written)
+    return []
+
+
+def _list(rest: Sequence[str] = ()) -> list[str]:
+    if list(rest) == ["--format", "json"]:
+        sys.stdout.write(published_json())
+        return []
     builds = load_manifest().builds
     for arch in [*ARCHES, *(arch for arch in LEGACY if arch in builds)]:
         found = find_current(arch, build_directory())

@@ -75,6 +75,7 @@ class ProbeError(ScanError):
             "probe_crashed",
             "probe_killed",
             "plan_rejected",
+            "guard_refused",
         }
     )
     retryable_codes = frozenset({"upload_failed", "probe_timed_out"})

@@ -71,7 +71,7 @@ def launch(
     mark, prompt = secrets.token_hex(8), f"sf-{secrets.token_hex(8)}:"
     script = SUDO_WITHOUT_PASSWORD if become is Become.SUDO and not password else COMMANDS[become]
     process = connection.start(script_argv(script, mark, staged.path, prompt), timeout_s)
-    start = _Start(process, become, password, mark.encode(), prompt.encode())
+    start = Start(process, become, password, mark.encode(), prompt.encode())
     try:
         start.wait_ready(min(timeout_s, START_TIMEOUT_S))
     except BaseException:
@@ -89,7 +89,7 @@ def _password(become: Become, secret: CredentialSecret | None) -> str:
 
 
 @dataclass
-class _Start:
+class Start:
     """Conversation up to the probe's first word."""
 
     process: RemoteProcess

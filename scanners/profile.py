@@ -81,6 +81,8 @@ class HostTools:
 
     directories: tuple[str, ...] = ()
     names: frozenset[str] = frozenset()
+    guard: str = ""
+    """What a guard on the host says of itself, see `scanners.guard`."""
 
     @property
     def unxz(self) -> str:
@@ -107,7 +109,8 @@ def run_profile(connection: Connection, timeout_s: float) -> tuple[Profile, Host
     """Asks the host. Raises PlatformError, ConnectError."""
     mark = secrets.token_hex(8)
     script = SCRIPT.replace("MARK", mark).encode()
-    done = connection.run(["/bin/sh"], stdin=script, timeout_s=timeout_s, max_bytes=MAX_PROFILE_BYTES)
+    # The mark as an argument is for the guards of hosts, which run no script but their own.
+    done = connection.run(["/bin/sh", "-s", mark], stdin=script, timeout_s=timeout_s, max_bytes=MAX_PROFILE_BYTES)
     if done.is_cut:
         raise PlatformError("profile_malformed", "the host answered the first question with a flood")
     if not done.stdout and done.exit_status in (126, 127):
@@ -130,7 +133,9 @@ def parse_profile(text: str, mark: str) -> tuple[Profile, HostTools]:
     system = facts.one("system")
     if system != "Linux":
         raise PlatformError("not_linux", f"the host runs {system or 'something unknown'}, not Linux")
-    return _build_profile(facts), HostTools(_usable_directories(facts), frozenset(facts.all("tool")))
+    return _build_profile(facts), HostTools(
+        _usable_directories(facts), frozenset(facts.all("tool")), facts.one("guard")
+    )
 
 
 class _Facts:

@@ -6,7 +6,9 @@ exclamation marks and backslashes, so that csh and fish as login shells hand the
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 import re
 import secrets
 from collections.abc import Iterator, Sequence
@@ -21,6 +23,12 @@ from scanners.profile import HostTools
 
 PREFIX = ".sf-"
 FILE_NAME = "sf"
+# Names of the probe's file, and so of its process: a comma list, of which every visit takes one by chance, so that an
+# intruder cannot wait for one name.
+NAMES_VARIABLE = "SANDFLY_PROBE_NAMES"
+# The kernel shows 15 bytes of a process's name.
+GOOD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
+DIRECTORY_PATTERN = r".*/\.sf-[0-9a-f]{16}"
 PIECE_BYTES = 128 << 10
 MAX_ANSWER_BYTES = 64 << 10
 OWN_DIRECTORY = re.compile(r"/\.sf-[0-9a-f]{16}$")
@@ -77,6 +85,16 @@ def script_argv(script: str, *arguments: str) -> list[str]:
     return ["/bin/sh", "-c", " ".join(script.split("\n")).strip(), "sh", *arguments]
 
 
+@functools.cache
+def file_names() -> tuple[str, ...]:
+    """What the probe's file may be called on hosts without a guard. Raises ProbeError for a name that cannot be one."""
+    names = tuple(name for part in os.environ.get(NAMES_VARIABLE, "").split(",") if (name := part.strip()))
+    if wrong := [name for name in names if not GOOD_NAME.fullmatch(name)]:
+        words = f"{wrong[0]!r} in {NAMES_VARIABLE} is no name of a process: 1 to 15 of letters, digits, _ . and -"
+        raise ProbeError("probe_missing", words)
+    return names or (FILE_NAME,)
+
+
 def new_name() -> str:
     """Name of a directory for one stay."""
     return PREFIX + secrets.token_hex(8)
@@ -96,11 +114,12 @@ def run_stage(
     parents = [place.rpartition("/")[0] for place in places]
     name = places[0].rpartition("/")[2]
     source, unpack = choose_packing(build, tools)
-    argv = script_argv(STAGE, mark, name, FILE_NAME, unpack, tools.digest, str(uid), str(build.size), *parents)
-    done = connection.run(argv, stdin=_pieces(source), timeout_s=timeout_s, max_bytes=MAX_ANSWER_BYTES)
-    answers = _answers(done, mark)
+    file_name = secrets.choice(file_names())
+    argv = script_argv(STAGE, mark, name, file_name, unpack, tools.digest, str(uid), str(build.size), *parents)
+    done = connection.run(argv, stdin=read_pieces(source), timeout_s=timeout_s, max_bytes=MAX_ANSWER_BYTES)
+    answers = parse_answers(done, mark)
     directory = _staged_directory(answers, places)
-    staged = Staged(directory, f"{directory}/{FILE_NAME}", tuple(answers.get("stale", ())))
+    staged = Staged(directory, f"{directory}/{file_name}", tuple(answers.get("stale", ())))
     _verify(connection, build, staged, answers, timeout_s)
     return staged
 
@@ -112,13 +131,14 @@ def choose_packing(build: Build, tools: HostTools) -> tuple[Path, str]:
     return (build.gz_path, tools.gunzip) if tools.gunzip else (build.path, "cat")
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
+def read_pieces(path: Path) -> Iterator[bytes]:
+    """The file for an upload, in parts."""
     with path.open("rb") as file:
         while piece := file.read(PIECE_BYTES):
             yield piece
 
 
-def _answers(done: Completed, mark: str) -> dict[str, list[str]]:
+def parse_answers(done: Completed, mark: str) -> dict[str, list[str]]:
     """Key → values between the marks; what is around them is noise of login scripts."""
     text = done.stdout.decode("utf-8", "backslashreplace")
     _, _, rest = text.partition(f"{mark}-begin\n")
@@ -182,8 +202,13 @@ def run_removal(connection: Connection, directories: Sequence[str], timeout_s: f
     own = [directory for directory in directories if OWN_DIRECTORY.search(directory)]
     mark = secrets.token_hex(8)
     done = connection.run(script_argv(REMOVE, mark, *own), timeout_s=timeout_s, max_bytes=MAX_ANSWER_BYTES)
+    return believe_removal(done, mark, own)
+
+
+def believe_removal(done: Completed, mark: str, own: Sequence[str]) -> Removal:
+    """What the answer to a removal of `own` proves. Raises CleanupError."""
     try:
-        answers = _answers(done, mark)
+        answers = parse_answers(done, mark)
     except ProbeError as error:
         raise CleanupError("cleanup_unverified", error.message) from None
     if left := [directory for directory in own if directory in answers.get("left", [])]:

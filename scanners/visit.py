@@ -45,6 +45,7 @@ from scanners.errors import (
     ProbeError,
     ScanError,
 )
+from scanners.guard import Guard, clean_guarded, launch_guarded, new_token, parse_guard, put_probe
 from scanners.launch import Launched, launch, plan_becomes
 from scanners.profile import HostTools, choose_build, run_profile
 from scanners.report import Report, ReportReader
@@ -154,6 +155,9 @@ class _Visit:
     # Where a probe may lie whose upload did not come to its end.
     pending: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    # Only on hosts whose owner has a guard.
+    guard: Guard | None = None
+    tokens: list[str] = field(default_factory=list)
     cleanup: Failure | None = None
 
     def conduct(
@@ -272,7 +276,11 @@ class _Visit:
         with self._step("profile", Phase.PROFILING):
             self.profile, tools = run_profile(connection, self._left_s(PROFILE_TIMEOUT_S))
             self.build = self._find_build(self.profile)
-        launched = self._start(connection, self.profile, self.build, tools)
+        self.guard = parse_guard(tools.guard)
+        if self.guard is not None:
+            launched = self._start_guarded(connection, self.profile, self.build, self.guard, tools)
+        else:
+            launched = self._start(connection, self.profile, self.build, tools)
         with self._step("run", Phase.RUNNING):
             limit_s = self._left_s(self.job.limits.probe_deadline_s + RUN_GRACE_S)
             self.report = run_probe(launched, plan_line, reader, limit_s, self.should_stop)
@@ -318,6 +326,24 @@ class _Visit:
                 return launched
         raise ProbeError("probe_crashed", "the probe could be started in no way")
 
+    def _start_guarded(
+        self, connection: Connection, profile: Profile, build: Build, guard: Guard, tools: HostTools
+    ) -> Launched:
+        """The host's guard takes the probe and runs it as root; it asks for no password."""
+        token = new_token()
+        self.tokens += [token]
+        self.pending = [guard.place(token)]
+        with self._step("stage", Phase.STAGING):
+            staged = put_probe(connection, build, guard, token, tools.names, self._left_s(STAGE_TIMEOUT_S))
+        self.pending = []
+        self.created += [staged.directory]
+        self.removed += staged.stale
+        with self._step("start", Phase.STAGING):
+            left_s = self._left_s(STAGE_TIMEOUT_S)
+            launched = launch_guarded(connection, build, token, is_root=profile.is_root, timeout_s=left_s)
+        self.profile = msgspec.structs.replace(profile, become=launched.become)
+        return launched
+
     def _learn_from(self, report: Report) -> None:
         footer = report.footer
         self.cost = Cost(
@@ -352,7 +378,10 @@ class _Visit:
         self.timings_s["cleanup"] = time.monotonic() - begun
 
     def _remove(self, connection: Connection) -> None:
-        done = run_removal(connection, self.created + self.pending, self._cleanup_left_s())
+        if self.guard is not None:
+            done = clean_guarded(connection, self.guard, self.tokens, self._cleanup_left_s())
+        else:
+            done = run_removal(connection, self.created + self.pending, self._cleanup_left_s())
         self.created += [place for place in done.found if place in self.pending]
         self.removed += [place for place in done.gone if place in self.created]
 

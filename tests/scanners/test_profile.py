@@ -42,7 +42,7 @@ def test_script_survives_csh_and_fish_as_it_travels_on_standard_input() -> None:
     with pytest.raises(PlatformError, match="cannot run /bin/sh"):
         run_profile(connection, 5)
 
-    assert connection.commands == [["/bin/sh"]]
+    assert [command[:2] for command in connection.commands] == [["/bin/sh", "-s"]]
     assert process.is_stdin_closed
 
 

@@ -10,6 +10,7 @@ import (
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/accounts"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/procfs"
 )
 
 // compared are the files that are read in every way: those whose lines an intruder adds and would like to take out of
@@ -37,19 +38,31 @@ func compareContent(v *visit) ([]*finding, error) {
 			paths = append(paths, u.Home+"/.ssh/authorized_keys")
 		}
 	}
-	odd, err := v.bent(paths)
+	odd, unread, err := v.bent(paths)
 	if err != nil {
 		return nil, err
 	}
 	again, err := persists(v, keys(odd), func(paths []string) ([]string, error) {
-		odd, err = v.bent(paths)
+		odd, _, err = v.bent(paths)
 		return keys(odd), err
 	})
 	var found []*finding
 	for _, p := range again {
 		found = append(found, odd[p])
 	}
-	return found, err
+	return found, errors.Join(err, unread)
+}
+
+// notRead is what an error of one file means for the method: nothing when there is no such file or it changes all the
+// time, that it does not fit where rights or the bound forbid, and else that something could not be looked at.
+func notRead(err error) error {
+	switch {
+	case content.IsAbsent(err), errors.Is(err, content.ErrNotRegular), errors.Is(err, errMoved):
+		return nil
+	case procfs.IsDenied(err), errors.Is(err, collect.ErrLimit):
+		return unavailable(err.Error())
+	}
+	return err
 }
 
 func keys(findings map[string]*finding) []string {
@@ -60,20 +73,23 @@ func keys(findings map[string]*finding) []string {
 	return paths
 }
 
-// bent are the paths whose ways of reading disagree.
-func (v *visit) bent(paths []string) (map[string]*finding, error) {
-	odd := map[string]*finding{}
+// bent are the paths whose ways of reading disagree; unread says of one that could not be read, the worst that was met.
+func (v *visit) bent(paths []string) (odd map[string]*finding, unread, err error) {
+	odd = map[string]*finding{}
 	for _, p := range paths {
 		if err := v.pause(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		s, why, err := v.readBothWays(p)
-		if err == nil && why != "" {
+		if err = notRead(err); err != nil && (unread == nil || errors.Is(unread, errUnavailable)) {
+			unread = err
+		}
+		if why != "" {
 			odd[p] = &finding{kind: "file_content", path: p, detail: why, sizes: s, seenBy: []string{"stat"},
 				missingFrom: []string{"read"}}
 		}
 	}
-	return odd, nil
+	return odd, unread, nil
 }
 
 // readBothWays reads and maps a file; why is "" when all agree. What cannot be opened, is too large or changes meanwhile

@@ -12,11 +12,11 @@ import (
 	"sandfly/probes/internal/procfs"
 )
 
-// moduleSources are the places that name loaded modules. The list is /proc/modules; all others are held against it.
+// moduleSources are the places that name loaded modules. The list is /proc/modules; all others are held against it. It
+// is read before and after them: what both lists agree on did not just come or go.
 type moduleSources struct {
-	listed map[string]bool
-
-	others map[string]map[string]bool
+	before, after map[string]bool
+	others        map[string]map[string]bool
 }
 
 // compareModules finds modules that some place of the kernel names and the list leaves out, or the other way round.
@@ -46,7 +46,7 @@ func (s *moduleSources) disagreements() []*finding {
 	names := map[string][]string{}
 	for source, set := range s.others {
 		for name := range set {
-			if !s.listed[name] {
+			if !s.before[name] && !s.after[name] {
 				names[name] = append(names[name], source)
 			}
 		}
@@ -56,8 +56,8 @@ func (s *moduleSources) disagreements() []*finding {
 		found = append(found, &finding{kind: "module", name: name, seenBy: seen, missingFrom: []string{"proc_modules"},
 			detail: "named by " + strings.Join(seen, ", ") + " but not in /proc/modules"})
 	}
-	for name := range s.listed {
-		if inSys, known := s.others["sys_module"]; known && !inSys[name] {
+	for name := range s.before {
+		if inSys, known := s.others["sys_module"]; known && !inSys[name] && s.after[name] {
 			found = append(found, &finding{kind: "module", name: name, seenBy: []string{"proc_modules"},
 				missingFrom: []string{"sys_module"}, detail: "in /proc/modules but without a directory in /sys/module"})
 		}
@@ -68,20 +68,11 @@ func (s *moduleSources) disagreements() []*finding {
 
 // readSources asks every place. A kernel without loadable modules has none of them.
 func readSources(v *visit) (*moduleSources, error) {
-	s := &moduleSources{listed: map[string]bool{}, others: map[string]map[string]bool{}}
-	listed, err := v.fs.ReadModules()
-	if err != nil && !procfs.IsAbsent(err) {
+	before, users, err := readList(v)
+	if err != nil {
 		return nil, err
 	}
-	users := map[string]bool{}
-	for _, m := range listed {
-		s.listed[m.Name] = true
-
-		for _, user := range m.UsedBy {
-			users[user] = true
-		}
-	}
-	s.others["used_by"] = users
+	s := &moduleSources{before: before, others: map[string]map[string]bool{"used_by": users}}
 	if err := s.readSys(v); err != nil {
 		return nil, err
 	}
@@ -91,7 +82,27 @@ func readSources(v *visit) (*moduleSources, error) {
 	if err := s.readTagged(v, "vmallocinfo", "/proc/vmallocinfo"); err != nil {
 		return nil, err
 	}
-	return s, s.readTracing(v)
+	if err := s.readTracing(v); err != nil {
+		return nil, err
+	}
+	s.after, _, err = readList(v)
+	return s, err
+}
+
+// readList reads /proc/modules: what is in it, and what it says that those use.
+func readList(v *visit) (names, users map[string]bool, err error) {
+	listed, err := v.fs.ReadModules()
+	if err != nil && !procfs.IsAbsent(err) {
+		return nil, nil, err
+	}
+	names, users = map[string]bool{}, map[string]bool{}
+	for _, m := range listed {
+		names[m.Name] = true
+		for _, user := range m.UsedBy {
+			users[user] = true
+		}
+	}
+	return names, users, nil
 }
 
 // readSys takes the modules of /sys/module that are loaded; those that are built in have no state there.

@@ -114,6 +114,9 @@ func (c *count) hidden() int64 { return c.links - 2 - c.directories }
 
 // linkCounts finds directories that have more directories in them than their listing shows.
 func linkCounts(v *visit) ([]*finding, error) {
+	if !slices.ContainsFunc(watched, v.countsLinks) {
+		return nil, unavailable("no directory lies on a file system that counts links")
+	}
 	odd, err := v.miscounted(watched)
 	if err != nil {
 		return nil, err
@@ -146,11 +149,16 @@ func (v *visit) miscounted(dirs []string) ([]string, error) {
 	return odd, nil
 }
 
+// countsLinks says whether the links of a directory tell how many directories are in it.
+func (v *visit) countsLinks(dir string) bool {
+	return v.fs.IsLive() && slices.Contains(counted, v.mountType(v.resolved(dir)))
+}
+
 // errChanged says that a directory changed while it was read; the next look may have more luck.
 var errChanged = errors.New("changed meanwhile")
 
 func (v *visit) countLinks(dir string) (*count, error) {
-	if !v.fs.IsLive() || !slices.Contains(counted, v.mountType(v.resolved(dir))) {
+	if !v.countsLinks(dir) {
 		return nil, errUnavailable
 	}
 	d, err := content.OpenDir(v.env, dir)

@@ -57,7 +57,9 @@ class HangingMount:
 
 
 @contextlib.contextmanager
-def hanging_mount(path: Path, files: Mapping[str, bytes]) -> Iterator[HangingMount]:
+def hanging_mount(
+    path: Path, files: Mapping[str, bytes], server_type: type[Server] | None = None
+) -> Iterator[HangingMount]:
     """Mounts the files, by path below the directory. All who wait get an error when it is left."""
     device = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
@@ -66,7 +68,7 @@ def hanging_mount(path: Path, files: Mapping[str, bytes]) -> Iterator[HangingMou
     server = os.fork()
     if server == 0:
         try:
-            Server(device, files).run()
+            (server_type or Server)(device, files).run()
         finally:
             os._exit(0)
     os.close(device)
@@ -81,6 +83,8 @@ def hanging_mount(path: Path, files: Mapping[str, bytes]) -> Iterator[HangingMou
 
 class Server:
     """Answers requests of the kernel one by one."""
+
+    open_flags = 0
 
     def __init__(self, device: int, files: Mapping[str, bytes]) -> None:
         self._device = device
@@ -112,6 +116,10 @@ class Server:
             with contextlib.suppress(OSError):  # who asked has gone meanwhile
                 os.write(self._device, struct.pack("=IiQ", 16 + len(body), -failure, unique) + body)
 
+    def read(self, content: bytes, offset: int, size: int) -> bytes:
+        """What a request to read is answered with; less than asked for is the end of the file."""
+        return content[offset : offset + size]
+
     def _answer(self, opcode: int, number: int, body: bytes) -> tuple[int, bytes]:
         node = self._nodes.get(number, Node())
         if opcode == INIT:
@@ -119,15 +127,21 @@ class Server:
         if opcode == GETATTR:
             return 0, struct.pack("=QII", VALID_S, 0, 0) + self._attributes(number)
         if opcode in {OPEN, OPENDIR, RELEASE, RELEASEDIR, FLUSH}:
-            return 0, struct.pack("=QII", 0, 0, 0) if opcode in {OPEN, OPENDIR} else b""
+            opened = struct.pack("=QII", 0, self.open_flags if opcode == OPEN else 0, 0)
+            return 0, opened if opcode in {OPEN, OPENDIR} else b""
         if opcode in {READ, READDIR}:
-            _, offset, size = struct.unpack_from("=QQI", body)
-            return 0, (self._listing(node) if opcode == READDIR else node.content or b"")[offset : offset + size]
+            return 0, self._content(node, is_listing=opcode == READDIR, body=body)
         if opcode == STATFS:
             return 0, struct.pack("=QQQQQIII24x", 1000, 1000, 1000, 1000, 1000, 4096, 255, 4096)
         found = node.entries.get(os.fsdecode(body.rstrip(b"\0"))) if opcode == LOOKUP else None
         failure = errno.ENOENT if opcode == LOOKUP else errno.ENOSYS
         return (0, self._entry(found)) if found else (failure, b"")
+
+    def _content(self, node: Node, *, is_listing: bool, body: bytes) -> bytes:
+        _, offset, size = struct.unpack_from("=QQI", body)
+        if is_listing:
+            return self._listing(node)[offset : offset + size]
+        return self.read(node.content or b"", offset, size)
 
     def _entry(self, number: int) -> bytes:
         return struct.pack("=QQQQII", number, 0, VALID_S, VALID_S, 0, 0) + self._attributes(number)

@@ -50,6 +50,11 @@ def configure(application: Celery) -> None:
                 "schedule": 60,
                 "options": {"expires": 60},
             },
+            "watch-limits": {
+                "task": "sandfly_web.scans.watch",
+                "schedule": 10,
+                "options": {"expires": 10},
+            },
             "end-expired": {
                 "task": "sandfly_web.findings.end_expired",
                 "schedule": 60,

@@ -49,7 +49,11 @@ AUDITED: dict[str, dict[str, Any]] = {
     "inventory.HostKey": {"exclude_fields": ["last_seen_at"]},
     "indicators.IndicatorList": {"exclude_fields": ["faults", "prefixes"]},
     "rules.Rule": {"exclude_fields": ["source", "plan_rule", "updated_at"]},
-    "scans.Schedule": {"m2m_fields": {"host_tags"}},
+    "scans.Schedule": {
+        "exclude_fields": ["next_run_at", "draw_seed", "drawn_at", "watched_from"],
+        "m2m_fields": {"host_tags", "zones"},
+    },
+    "scans.ScanBatch": {"include_fields": ["paused_at", "pause_reason"]},
     "findings.AllowlistEntry": {"m2m_fields": {"hosts", "tags"}},
     "findings.SavedHunt": {},
     "findings.Finding": {"include_fields": ["status", "assignee", "close_reason"]},

@@ -27,7 +27,7 @@ class Watched(models.Model):
         "memory (MiB)", default=96, validators=[MinValueValidator(1)], help_text="Peak of the probe, on average."
     )
     max_wall_s = models.PositiveIntegerField(
-        "run time (seconds)", default=300, validators=[MinValueValidator(1)], help_text="Of the probe, on average."
+        "run time (seconds)", default=100, validators=[MinValueValidator(1)], help_text="Of the probe, on average."
     )
     max_crashes = models.PositiveIntegerField(
         "crashes", default=3, help_text="Probes that may crash or run out of time among the last visits."
@@ -282,13 +282,18 @@ class Scan(models.Model):
             # Host page and lists: newest first.
             models.Index(fields=["host", "-created_at"], name="scan_host_newest"),
             models.Index(fields=["-created_at", "id"], name="scan_newest"),
-            # Batches: their scans, and what still runs of them.
+            # Batches: their scans, newest first.
             models.Index(fields=["batch", "-created_at"], name="scan_batch", condition=models.Q(batch__isnull=False)),
-            # Breakers: the last visits of a schedule.
+            # Breakers: the last visits of a schedule or batch that were reported.
             models.Index(
-                fields=["schedule", "-finished_at"],
-                name="scan_schedule_ended",
-                condition=models.Q(schedule__isnull=False, finished_at__isnull=False),
+                fields=["schedule", "-observed_at"],
+                name="scan_schedule_observed",
+                condition=models.Q(schedule__isnull=False, observed_at__isnull=False),
+            ),
+            models.Index(
+                fields=["batch", "-observed_at"],
+                name="scan_batch_observed",
+                condition=models.Q(batch__isnull=False, observed_at__isnull=False),
             ),
             # A finding's forensics; few scans are.
             models.Index(fields=["finding"], name="scan_finding", condition=models.Q(finding__isnull=False)),

@@ -14,6 +14,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
 from sandfly_web.findings.allowlist.services import end_expired
+from sandfly_web.scans.breakers import watch
 from sandfly_web.scans.dispatch import dispatch_due
 from sandfly_web.scans.ingest import ingest_report
 from sandfly_web.scans.retention import delete_old
@@ -50,6 +51,11 @@ def ingest(report: dict[str, Any] | str) -> None:
 @shared_task(name="sandfly_web.scans.sync_schedules", ignore_result=True, time_limit=600)
 def sync() -> None:
     sync_schedules(timezone.now(), _rng)
+
+
+@shared_task(name="sandfly_web.scans.watch", ignore_result=True, time_limit=120)
+def watch_limits() -> None:
+    watch(timezone.now())
 
 
 @shared_task(name="sandfly_web.findings.end_expired", ignore_result=True, time_limit=600)

@@ -37,6 +37,7 @@ READABLE = (
     "indicators.indicatorlist",
     "scans.schedule",
     "scans.scan",
+    "scans.scanbatch",
     "scans.ruleoutcome",
     "findings.finding",
     "findings.findingevidence",

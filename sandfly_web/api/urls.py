@@ -14,6 +14,7 @@ from sandfly_web.inventory.api import CredentialViewSet, HostViewSet, JumpHostVi
 from sandfly_web.rules.api import RuleViewSet
 from sandfly_web.rules.indicators.api import IndicatorListViewSet
 from sandfly_web.scans.api import ScanViewSet, ScheduleViewSet
+from sandfly_web.scans.queue.api import QueueView, ScanBatchViewSet
 
 app_name = "api"
 
@@ -26,6 +27,7 @@ for name, viewset in {
     "jump-hosts": JumpHostViewSet,
     "schedules": ScheduleViewSet,
     "scans": ScanViewSet,
+    "batches": ScanBatchViewSet,
     "findings": FindingViewSet,
     "allowlist": AllowlistViewSet,
     "records": RecordViewSet,
@@ -38,6 +40,7 @@ for name, viewset in {
 
 urlpatterns = [
     path("hunt", HuntView.as_view(), name="hunt"),
+    path("queue", QueueView.as_view(), name="queue"),
     path("me", MeView.as_view(), name="me"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),

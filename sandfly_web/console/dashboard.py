@@ -17,7 +17,7 @@ from sandfly_web.findings.groups import first_groups
 from sandfly_web.findings.models import Finding
 from sandfly_web.inventory.models import Host
 from sandfly_web.rules.models import Severity
-from sandfly_web.scans.models import Scan
+from sandfly_web.scans.models import Scan, ScanBatch, Schedule
 
 if TYPE_CHECKING:
     from datetime import date
@@ -177,4 +177,6 @@ def scan_part(now: datetime) -> dict[str, Any]:
             for code, count in failures.annotate(total=Count("*")).order_by("-total")[:HOST_ROWS]
         ],
         "active_scans": active[:HOST_ROWS],
+        "tripped_schedules": Schedule.objects.filter(is_tripped=True).only("name", "pause_reason")[:HOST_ROWS],
+        "tripped_batches": ScanBatch.objects.filter(is_tripped=True).only("created_at", "pause_reason")[:HOST_ROWS],
     }

@@ -103,6 +103,11 @@ class Host(models.Model):
         KEY_CHANGED = "key_changed", "Host key changed"
         UNSUPPORTED = "unsupported", "Unsupported"
 
+    class Origin(models.TextChoices):
+        ADDED = "added", "Added by hand or imported"
+        DISCOVERED = "discovered", "Found by a discovery"
+        AD_HOC = "ad_hoc", "Scanned once"
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=255, help_text="How people call it; its own host name until changed.")
     transport = models.CharField(max_length=8, choices=Transport.choices, default=Transport.SSH)
@@ -117,6 +122,7 @@ class Host(models.Model):
         default=False, help_text="Trust the key the host shows on the next visit and pin it."
     )
 
+    origin = models.CharField(max_length=16, choices=Origin.choices, default=Origin.ADDED, editable=False)
     state = models.CharField(max_length=16, choices=State.choices, default=State.NEW, editable=False)
     state_reason = models.CharField(max_length=1024, blank=True, editable=False)
     last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)

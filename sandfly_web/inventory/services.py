@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 INSERT_ROWS = 1000
 MAX_PASSWORD_CHARS = 4096
+# Name of a credential that is never stored.
+ONE_TIME = "(one-time)"
 MAX_KEY_CHARS = 65_536
 _TAG_NAME = re.compile(r"[a-zA-Z0-9_-]{1,63}")
 
@@ -87,27 +89,37 @@ def store_credential(
     The private key is kept without its passphrase, inside the seal only. Raises ValidationError with messages that
     hold no secret.
     """
+    row = credential or Credential()
+    row.name, row.zone, row.username, row.become = name, zone, username, become
+    row.sealed = _seal_into(row, secrets)
+    row.save()
+    return row
+
+
+def _seal_into(row: Credential, secrets: PlainSecrets) -> str:
+    """Check the row with its secrets, set its kind and fingerprint, and give what is sealed."""
     _check_lengths(secrets)
     key_text, key_fingerprint = _read_private_key(secrets)
     if not (key_text or secrets.password):
         raise ValidationError("give a password or a private key")
-    if not zone.public_key:
-        raise ValidationError({"zone": f"zone {zone} has no key yet; start one of its workers or set the key"})
-    row = credential or Credential()
-    row.name, row.zone, row.username, row.become = name, zone, username, become
+    if not row.zone.public_key:
+        raise ValidationError({"zone": f"zone {row.zone} has no key yet; start one of its workers or set the key"})
     row.kind = Credential.Kind.PRIVATE_KEY if key_text else Credential.Kind.PASSWORD
     row.fingerprint = key_fingerprint
-    row.full_clean(exclude=["sealed"])
+    row.full_clean(exclude=["sealed"], validate_unique=row.name != ONE_TIME)
     secret = CredentialSecret(
-        username=username,
+        username=row.username,
         password=secrets.password,
         private_key=key_text,
-        become=Become(become),
+        become=Become(row.become),
         become_password=secrets.become_password,
     )
-    row.sealed = seal(secret, zone.public_key).sealed
-    row.save()
-    return row
+    return seal(secret, row.zone.public_key).sealed
+
+
+def seal_once(zone: Zone, username: str, secrets: PlainSecrets, become: str = Credential.Become.AUTO) -> str:
+    """The secrets sealed to the zone, kept nowhere. Raises ValidationError with messages that hold no secret."""
+    return _seal_into(Credential(name=ONE_TIME, zone=zone, username=username, become=become), secrets)
 
 
 def _check_lengths(secrets: PlainSecrets) -> None:
@@ -144,6 +156,7 @@ class HostOptions:
     jump_host: JumpHost | None = None
     accept_new_host_key: bool = False
     tags: tuple[str, ...] = ()
+    origin: str = Host.Origin.ADDED
 
 
 @dataclass(frozen=True)
@@ -169,6 +182,22 @@ def add_hosts(lines: Iterable[str], options: HostOptions) -> AddedHosts:
         raise ValidationError(f"{named.username}@{named.label}: the user name belongs into the credential")
     with transaction.atomic():
         return _insert_hosts(targets, options)
+
+
+def hosts_at(lines: Iterable[str], options: HostOptions, *, most: int) -> list[Host]:
+    """The hosts that the lines name; those the zone does not have are added. Raises ValidationError."""
+    _check_same_zone(options)
+    try:
+        targets = parse_lines(lines)
+    except TargetError as error:
+        raise ValidationError({"targets": str(error)}) from None
+    if len(targets) > most:
+        raise ValidationError({"targets": f"{len(targets)} hosts; at most {most} at once"})
+    if named := next((target for target in targets if target.username), None):
+        raise ValidationError({"targets": f"{named.label}: the user name belongs into the credential"})
+    with transaction.atomic():
+        _insert_hosts(targets, options)
+        return list(_rows_at([_key(_new_host(target, options)) for target in targets], options.zone).values())
 
 
 def import_hosts(candidates: Sequence[Candidate], options: HostOptions) -> AddedHosts:
@@ -282,6 +311,9 @@ def _new_host(target: Target, options: HostOptions) -> Host:
         credential=options.credential,
         jump_host=options.jump_host,
         accept_new_host_key=options.accept_new_host_key,
+        origin=options.origin,
+        # What is scanned once is no concern of schedules.
+        is_active=options.origin != Host.Origin.AD_HOC,
     )
 
 

@@ -13,6 +13,7 @@ from django.urls import path
 from django.utils import timezone
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
+    BooleanRadioFilter,
     ChoicesDropdownFilter,
     RelatedDropdownFilter,
     TextFilter,
@@ -26,7 +27,8 @@ from sandfly_web.console.site import ConsoleAdmin, LargeTable, ReadOnlyAdmin
 from sandfly_web.console.templatetags.sandfly import ago, badge, duration, visible
 from sandfly_web.scans import schedules, services
 from sandfly_web.scans.forms import ScheduleForm
-from sandfly_web.scans.models import Scan, Schedule
+from sandfly_web.scans.models import Scan, ScanBatch, Schedule
+from sandfly_web.scans.queue.overview import counts_of, look, with_counts
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -253,3 +255,86 @@ class ScheduleAdmin(ConsoleAdmin):
         super().save_related(request, form, formsets, change)
         if change and TIMING_FIELDS & set(form.changed_data):
             schedules.replan_schedule(form.instance, timezone.now(), random.SystemRandom())
+
+
+def pause_batch(thing: ScanBatch, request: HttpRequest) -> str:
+    services.pause(thing, f"paused by {request.user}")
+    return "Paused: no further scan of the batch begins."
+
+
+def resume_batch(thing: ScanBatch, _request: HttpRequest) -> str:
+    services.resume(thing)
+    return "The batch goes on."
+
+
+def abort_batch(thing: ScanBatch, _request: HttpRequest) -> str:
+    count = services.cancel_all(services.scans_of(thing))
+    return f"{count} scan{'s' if count != 1 else ''} stopped."
+
+
+@admin.register(ScanBatch)
+class ScanBatchAdmin(ReadOnlyAdmin):
+    """Scans that were asked for together, and the page of all queues."""
+
+    page_template = "console/pages/batch.html"
+    list_display = ["asked", "requested_by", "shown_state", "scans"]
+    list_select_related = ["requested_by"]
+    list_filter = [("is_tripped", BooleanRadioFilter)]
+    ordering = ["-created_at", "id"]
+    sortable_by: list[str] = []
+    paginator = LargeTable
+    list_disable_select_all = True
+    commands = {
+        "pause": ("scans.change_scan", pause_batch),
+        "resume": ("scans.change_scan", resume_batch),
+        "abort": ("scans.change_scan", abort_batch),
+    }
+
+    def get_urls(self) -> list[URLPattern]:
+        queue = path("queue/", self.admin_site.admin_view(self.queue_view), name="scans_queue_changelist")
+        return [queue, *super().get_urls()]
+
+    def queue_view(self, request: HttpRequest) -> HttpResponse:
+        """Zones, schedules and reports that wait."""
+        if not request.user.has_perm("scans.view_scan"):
+            raise PermissionDenied
+        overview = look(timezone.now())
+        is_live = any(zone.waiting or zone.in_flight for zone in overview.zones)
+        return self.render_page(
+            request, "console/pages/queue.html", "Queue", {"overview": overview, "is_live": is_live}
+        )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ScanBatch]:
+        queryset: QuerySet[ScanBatch] = super().get_queryset(request)
+        return with_counts(queryset.select_related("requested_by").defer("sealed"))
+
+    @display(description="Asked for")
+    def asked(self, batch: ScanBatch) -> SafeString:
+        return ago(batch.created_at)
+
+    @display(description="State")
+    def shown_state(self, batch: Any) -> str:
+        if batch.paused_at is not None:
+            return "paused by its limits" if batch.is_tripped else "paused"
+        return "under way" if set(Scan.UNFINISHED) & counts_of(batch).keys() else "over"
+
+    @display(description="Scans")
+    def scans(self, batch: Any) -> str:
+        return ", ".join(f"{count} {status}" for status, count in sorted(counts_of(batch).items()))
+
+    def page_title(self, thing: ScanBatch) -> str:
+        return f"Scans asked for {thing.created_at:%Y-%m-%d %H:%M} UTC"
+
+    def page_context(self, request: HttpRequest, thing: Any) -> dict[str, Any]:
+        counts = counts_of(thing)
+        return {
+            "thing": thing,
+            "counts": sorted(counts.items()),
+            "total": sum(counts.values()),
+            "is_live": bool(set(Scan.UNFINISHED) & counts.keys()),
+            "recent": services.scans_of(thing)
+            .select_related("host")
+            .defer("collectors", "created_paths")
+            .order_by("-created_at")[:LISTED_SCANS],
+            "can_stop": request.user.has_perm("scans.change_scan"),
+        }

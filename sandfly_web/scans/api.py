@@ -13,14 +13,18 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.response import Response
 
 from sandfly_web.accounts.actor import actor
 from sandfly_web.api.errors import Conflict
 from sandfly_web.api.views import ReadOnly, Resource
-from sandfly_web.inventory.models import Host, Tag, Zone
+from sandfly_web.inventory.api import SECRET_FIELDS, secret
+from sandfly_web.inventory.models import Credential, Host, JumpHost, Tag, Zone
+from sandfly_web.inventory.services import MAX_KEY_CHARS, MAX_PASSWORD_CHARS, PlainSecrets
 from sandfly_web.rules.models import Rule
 from sandfly_web.scans import schedules, services
+from sandfly_web.scans.adhoc import MAX_TARGETS, AdHoc, OneTime, request_adhoc
 from sandfly_web.scans.models import RuleOutcome, Scan, Schedule
 
 if TYPE_CHECKING:
@@ -112,14 +116,45 @@ class ScanDetailSerializer(ScanSerializer):
         read_only_fields = fields
 
 
+class OneTimeSerializer(serializers.Serializer[Any]):
+    """Sealed to the zone at once, used for these scans only, and forgotten with the last of them."""
+
+    username = serializers.CharField(max_length=255)
+    password = secret(MAX_PASSWORD_CHARS)
+    private_key = secret(MAX_KEY_CHARS)
+    passphrase = secret(MAX_PASSWORD_CHARS)
+    become = serializers.ChoiceField(choices=Credential.Become.choices, default=Credential.Become.AUTO)
+    become_password = secret(MAX_PASSWORD_CHARS)
+
+
 class ScanRequestSerializer(serializers.Serializer[Any]):
-    """Which hosts, and which rules; without either choice of rules, detection and recon run."""
+    """Which hosts, and which rules; without either choice of rules, detection and recon run.
+
+    Hosts of the inventory go by `hosts` and `tags`; others by `targets`, with their `zone` and a `credential` that is
+    kept for these scans only.
+    """
 
     hosts = serializers.ListField(
         child=serializers.UUIDField(), required=False, max_length=MAX_NAMED, help_text="Ids of hosts."
     )
     tags = serializers.ListField(
         child=serializers.CharField(max_length=63), required=False, max_length=100, help_text="Hosts with one of these."
+    )
+    targets = serializers.ListField(
+        child=serializers.CharField(max_length=255),
+        required=False,
+        max_length=MAX_TARGETS,
+        help_text="Hosts outside the inventory: host, host:port or network.",
+    )
+    zone = serializers.SlugRelatedField[Any](
+        slug_field="name", queryset=Zone.objects.all(), required=False, help_text="Of the targets."
+    )
+    credential = OneTimeSerializer(required=False, help_text="Of the targets.")
+    jump_host = serializers.SlugRelatedField[Any](
+        slug_field="name", queryset=JumpHost.objects.all(), required=False, help_text="That leads to the targets."
+    )
+    accept_new_host_keys = serializers.BooleanField(
+        required=False, default=False, help_text="Trust the key that each target shows, if none is pinned yet."
     )
     types = serializers.ListField(
         child=serializers.ChoiceField(choices=Rule.Type.choices), required=False, help_text="Rules of these types."
@@ -140,12 +175,47 @@ class ScanRequestSerializer(serializers.Serializer[Any]):
         required=False, help_text="Also the rules that look at every file of every package, every process id."
     )
     priority = PriorityField(required=False, help_text="Default: normal.")
+    nice = serializers.IntegerField(min_value=0, max_value=19, default=19, help_text="Of the probe on the host.")
+    cpu_percent = serializers.IntegerField(min_value=1, max_value=100, default=50, help_text="Of one processor.")
+    deadline_s = serializers.IntegerField(min_value=10, max_value=3600, default=120, help_text="Of the probe.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.get("targets"):
+            return self.validate_targets_whole(attrs)
         if not attrs.get("hosts") and not attrs.get("tags"):
-            raise serializers.ValidationError({"hosts": "name hosts or tags of hosts"})
+            raise serializers.ValidationError({"hosts": "name hosts, tags of hosts, or targets"})
         attrs["found"] = self.find_hosts(attrs.get("hosts", []), attrs.get("tags", []))
         return attrs
+
+    def validate_targets_whole(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.get("hosts") or attrs.get("tags"):
+            raise serializers.ValidationError({"targets": "ask for hosts of the inventory in another request"})
+        if missing := [name for name in ("zone", "credential") if name not in attrs]:
+            raise serializers.ValidationError({missing[0]: "targets need it"})
+        return attrs
+
+    def adhoc(self) -> AdHoc | None:
+        """What the targets ask for, if there are any."""
+        values = self.validated_data
+        if not values.get("targets"):
+            return None
+        given = values["credential"]
+        secrets = PlainSecrets(**{name: given[name] for name in SECRET_FIELDS})
+        return AdHoc(
+            targets=values["targets"],
+            zone=values["zone"],
+            credential=OneTime(given["username"], secrets, given["become"]),
+            jump_host=values.get("jump_host"),
+            accept_new_host_key=values["accept_new_host_keys"],
+        )
+
+    def options(self) -> dict[str, Any]:
+        values = self.validated_data
+        limits = {name: values[name] for name in ("nice", "cpu_percent", "deadline_s")}
+        return {
+            "priority": values.get("priority", Scan.Priority.NORMAL),
+            "limits": services.visit_limits(**limits),
+        }
 
     def find_hosts(self, ids: list[Any], tags: list[str]) -> list[Host]:
         """Raises ValidationError that names an id or tag which does not exist."""
@@ -169,7 +239,7 @@ class ScanRequestSerializer(serializers.Serializer[Any]):
 
 
 class BatchSerializer(serializers.Serializer[Any]):
-    """Scans that were asked for together; follow them with `GET /scans?batch=`."""
+    """Scans that were asked for together; follow them with `GET /batches/{id}` and `GET /scans?batch=`."""
 
     batch = serializers.UUIDField(source="id")
     scans = ScanSerializer(many=True)
@@ -205,15 +275,19 @@ class ScanViewSet(ReadOnly):
 
     @extend_schema(request=ScanRequestSerializer, responses={202: BatchSerializer})
     def create(self, request: Request) -> Response:
-        """Queue a scan of each host; answers before any has begun."""
+        """Queue a scan of each host; answers before any has begun.
+
+        Targets outside the inventory become hosts that no schedule visits; that takes the right to add hosts.
+        """
         body = ScanRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        batch = services.request_scans(
-            body.validated_data["found"],
-            body.choice(),
-            requested_by=actor(request),
-            priority=body.validated_data.get("priority", Scan.Priority.NORMAL),
-        )
+        adhoc, asked = body.adhoc(), {"requested_by": actor(request), **body.options()}
+        if adhoc is None:
+            batch = services.request_scans(body.validated_data["found"], body.choice(), **asked)
+        elif not request.user.has_perm("inventory.add_host"):
+            raise PermissionDenied("targets outside the inventory need the right to add hosts")
+        else:
+            batch = request_adhoc(adhoc, body.choice(), **asked)
         return Response(BatchSerializer(batch).data, status=HTTPStatus.ACCEPTED)
 
     @extend_schema(request=None, responses={202: ScanDetailSerializer})

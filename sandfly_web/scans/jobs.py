@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-from django.db.models import Prefetch, QuerySet
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 
 from sandfly_web.inventory.hostkeys import parse_host_keys
 from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost
-from sandfly_web.scans.models import Scan
+from sandfly_web.scans.models import Scan, ScanBatch
 from scanners.contract import HostEndpoint, HostKeyPin, JumpEndpoint, Limits, ScanJob, SealedCredential, Transport
 
 MAX_JUMPS = 8
@@ -27,8 +27,11 @@ class JobError(Exception):
 def scans_for_jobs(scans: QuerySet[Scan]) -> QuerySet[Scan]:
     """With everything `build_job` looks at, in two queries."""
     pinned = HostKey.objects.filter(status=HostKey.Status.PINNED).order_by("key_type", "pk")
-    return scans.select_related("host__zone", "host__credential").prefetch_related(
-        Prefetch("host__host_keys", queryset=pinned, to_attr="pinned_keys")
+    once = ScanBatch.objects.filter(pk=OuterRef("batch")).values("sealed")
+    return (
+        scans.select_related("host__zone", "host__credential")
+        .annotate(one_time=Subquery(once))
+        .prefetch_related(Prefetch("host__host_keys", queryset=pinned, to_attr="pinned_keys"))
     )
 
 
@@ -45,12 +48,20 @@ def build_job(scan: Scan, jumps: Mapping[int, JumpHost]) -> ScanJob:
         attempt=scan.attempt,
         zone=host.zone.name,
         host=_endpoint(host, jumps),
-        credentials=[] if host.transport == Host.Transport.LOCAL else [_sealed(host.credential, host.zone_id)],
+        credentials=_credentials(scan),
         plan_digest=scan.plan_id,
         limits=msgspec.convert(scan.limits, Limits),
         expires_at=scan.expires_at,
         allow_new_host_key=host.accept_new_host_key,
     )
+
+
+def _credentials(scan: Scan) -> list[SealedCredential]:
+    """The one-time credential of the scan's batch, if it has one, else the host's."""
+    if once := getattr(scan, "one_time", None):
+        return [SealedCredential(sealed=once)]
+    host = scan.host
+    return [] if host.transport == Host.Transport.LOCAL else [_sealed(host.credential, host.zone_id)]
 
 
 def _endpoint(host: Host, jumps: Mapping[int, JumpHost]) -> HostEndpoint:

@@ -10,7 +10,7 @@ from django.db.models import Exists, Model, OuterRef, QuerySet
 
 from sandfly_web.findings.models import Record
 from sandfly_web.rules.indicators.services import delete_unused_sets
-from sandfly_web.scans.models import Plan, Scan
+from sandfly_web.scans.models import Plan, Scan, ScanBatch
 
 # Small transactions: dispatch and ingest work on the same tables meanwhile.
 CHUNK_ROWS = 500
@@ -28,6 +28,7 @@ class Deleted:
     records: int
     plans: int
     sets: int = 0
+    batches: int = 0
 
 
 def delete_old(now: datetime, scan_days: int, record_days: int) -> Deleted:
@@ -41,7 +42,10 @@ def delete_old(now: datetime, scan_days: int, record_days: int) -> Deleted:
     records = Record.objects.filter(is_current=False, last_seen_at__lt=now - timedelta(days=record_days))
     in_use = Scan.objects.filter(plan=OuterRef("pk"))
     plans = Plan.objects.filter(~Exists(in_use), created_at__lt=now - PLAN_GRACE)
-    gone = Deleted(_delete(scans), _delete(records), _delete(plans))
+    batches = ScanBatch.objects.filter(
+        ~Exists(Scan.objects.filter(batch=OuterRef("pk"))), created_at__lt=now - PLAN_GRACE
+    )
+    gone = Deleted(_delete(scans), _delete(records), _delete(plans), batches=_delete(batches))
     used = {digest for one in Plan.objects.values_list("set_digests", flat=True) for digest in one}
     return replace(gone, sets=delete_unused_sets(now - PLAN_GRACE, used))
 

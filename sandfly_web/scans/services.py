@@ -94,11 +94,11 @@ def request_scans(
     if priority not in Scan.Priority.values:
         raise ValidationError({"priority": f"{priority} is no priority"})
     plan = ensure_plan(select_rules(choice.types, choice.tags, choice.names, deep=choice.deep))
-    batch = batch or ScanBatch.objects.create(requested_by=requested_by)
+    batch_id = batch.pk if batch else uuid.uuid4()
     expires_at = timezone.now() + timedelta(seconds=settings.SCAN_EXPIRES_S)
     scans = [
         Scan(
-            batch=batch.pk,
+            batch=batch_id,
             host=host,
             plan=plan,
             requested_by=requested_by,
@@ -109,8 +109,12 @@ def request_scans(
         )
         for host in unique
     ]
-    nudge_dispatch()
-    return Batch(batch.pk, Scan.objects.bulk_create(scans, batch_size=INSERT_ROWS))
+    with transaction.atomic():
+        if batch is None:
+            ScanBatch.objects.create(pk=batch_id, requested_by=requested_by)
+        Scan.objects.bulk_create(scans, batch_size=INSERT_ROWS)
+        nudge_dispatch()
+    return Batch(batch_id, scans)
 
 
 def collect_forensics(finding: Finding, names: Sequence[str], actor: User | None) -> Scan:

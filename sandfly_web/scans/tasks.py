@@ -14,6 +14,7 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
 from sandfly_web.findings.allowlist.services import end_expired
+from sandfly_web.scans.adhoc import forget_credentials
 from sandfly_web.scans.breakers import watch
 from sandfly_web.scans.dispatch import dispatch_due
 from sandfly_web.scans.ingest import ingest_report
@@ -56,6 +57,7 @@ def sync() -> None:
 @shared_task(name="sandfly_web.scans.watch", ignore_result=True, time_limit=120)
 def watch_limits() -> None:
     watch(timezone.now())
+    forget_credentials()
 
 
 @shared_task(name="sandfly_web.findings.end_expired", ignore_result=True, time_limit=600)

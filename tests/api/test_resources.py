@@ -43,6 +43,12 @@ def jump_host(make: WebMake, zone: Any) -> Any:
     )
 
 
+def batch(make: WebMake) -> Any:
+    from sandfly_web.scans.models import ScanBatch
+
+    return ScanBatch.objects.create(requested_by=make.user())
+
+
 CASES = [
     Case("hosts", lambda make, zone: make.host(zone)),
     Case("zones", lambda make, _zone: make.zone()),
@@ -51,6 +57,7 @@ CASES = [
     Case("jump-hosts", jump_host, "operator"),
     Case("schedules", lambda make, zone: make.schedule(is_enabled=True)),
     Case("scans", lambda make, zone: make.scan(make.host(zone))),
+    Case("batches", lambda make, _zone: batch(make)),
     Case("findings", lambda make, zone: make.finding(make.host(zone), rule=make.rule())),
     Case("records", lambda make, zone: make.record(make.host(zone))),
     Case("rules", lambda make, zone: make.rule()),

@@ -167,3 +167,75 @@ def test_new_blackout_moves_hosts_out_of_it(make: WebMake) -> None:
     row.refresh_from_db()
     assert answer.status_code == 200, answer.content
     assert row.next_due_at > now + timedelta(hours=1, minutes=50)
+
+
+def adhoc_body(make: WebMake, **fields: object) -> dict[str, object]:
+    credential = {"username": "root", "password": "canary-7d21"}
+    return {"targets": ["10.9.0.1", "10.9.0.2"], "zone": make.zone().name, "credential": credential, **fields}
+
+
+def test_hosts_outside_the_inventory_are_scanned_with_a_credential_in_the_request(make: WebMake) -> None:
+    make.rule()
+    client = make.api("operator")
+
+    answer = client.post("/api/v1/scans", adhoc_body(make, nice=10, cpu_percent=20), format="json")
+    batch = client.get(f"/api/v1/batches/{answer.json()['batch']}")
+
+    assert answer.status_code == 202, answer.content
+    assert len(answer.json()["scans"]) == 2
+    assert b"canary-7d21" not in answer.content + batch.content
+    assert (batch.json()["counts"], batch.json()["is_over"]) == ({"queued": 2}, False)
+
+
+def test_scanning_outside_the_inventory_takes_the_right_to_add_hosts(make: WebMake) -> None:
+    make.rule()
+
+    assert make.api("responder").post("/api/v1/scans", adhoc_body(make), format="json").status_code == 403
+
+
+def test_targets_need_zone_and_credential_and_stand_alone(make: WebMake) -> None:
+    make.rule()
+    client, host = make.api("operator"), str(make.host().pk)
+    whole = adhoc_body(make)
+    bodies = {
+        "zone": {key: value for key, value in whole.items() if key != "zone"},
+        "credential": {key: value for key, value in whole.items() if key != "credential"},
+        "targets": {**whole, "hosts": [host]},
+        "credential.username": {**whole, "credential": {"password": "x"}},
+    }
+
+    for field, body in bodies.items():
+        answer = client.post("/api/v1/scans", body, format="json")
+        assert answer.status_code == 400, body
+        assert answer.json()["errors"][0]["field"] == field
+
+
+def test_batch_is_paused_resumed_and_aborted(make: WebMake, redis: object) -> None:
+    make.rule()
+    client = make.api("responder")
+    made = client.post("/api/v1/scans", {"hosts": [str(make.host().pk)]}, format="json").json()
+    url = f"/api/v1/batches/{made['batch']}"
+
+    paused = client.post(f"{url}/pause", {}, format="json").json()
+    listed = client.get("/api/v1/batches?is_paused=true").json()["results"]
+    resumed = client.post(f"{url}/resume").json()
+    aborted = client.post(f"{url}/abort").json()
+
+    assert paused["pause_reason"].startswith("paused by user-")
+    assert [row["id"] for row in listed] == [made["batch"]]
+    assert resumed["paused_at"] is None
+    assert client.post(f"{url}/resume").status_code == 409
+    assert aborted == {"stopped_scans": 1}
+    assert client.get(url).json()["is_over"]
+
+
+def test_queue_is_told(make: WebMake, redis: object) -> None:
+    schedule = make.schedule()
+    make.scan(schedule=schedule)
+
+    answer = make.api("viewer").get("/api/v1/queue")
+
+    assert answer.status_code == 200
+    assert answer.json()["zones"][0]["waiting"] == 1
+    assert answer.json()["schedules"][0]["name"] == schedule.name
+    assert make.api("").get("/api/v1/queue").status_code == 403

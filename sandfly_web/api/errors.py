@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import IntegrityError
+from django.db import DataError, IntegrityError
 from django.db.models import ProtectedError, RestrictedError
 from django.http import Http404, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -60,6 +61,9 @@ def to_api_exception(error: Exception) -> exceptions.APIException | None:
             known = Conflict(f"still in use: {describe_users(error)}")
         case IntegrityError():
             known = Conflict("something with these values already exists, or was just changed")
+        case DataError():
+            # PostgreSQL's own bounds, such as a time zone beyond ±15:59; its message would quote the query.
+            known = exceptions.ValidationError("a value is beyond what can be stored or compared")
     return known
 
 
@@ -99,6 +103,8 @@ def field_errors(detail: Any, path: str) -> list[dict[str, str]]:
     return [{"field": path, "message": str(detail), "code": getattr(detail, "code", None) or "invalid"}]
 
 
+# Nothing here changes anything; the check of a form's token would answer first, and with a page.
+@csrf_exempt
 def not_found(_request: HttpRequest) -> JsonResponse:
     """Addresses under /api/ that lead nowhere answer as the rest of the API does."""
     return JsonResponse(

@@ -1,0 +1,33 @@
+"""One of everything that an address can name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.api.builders import WebMake
+from tests.console.test_pages import fill
+
+
+def world(make: WebMake) -> dict[str, Any]:
+    """`app_model` → a row; several rows of one model are there where pages compare them."""
+    from sandfly_web.accounts.models import ApiToken
+    from sandfly_web.findings.models import ForensicRecord, SavedHunt
+
+    things = fill(make)
+    scan = things["scans_scan"]
+    things["findings_forensicrecord"] = ForensicRecord.objects.create(
+        scan=scan, rule_name="process_recon_full", subject="process", identity={"pid": 1}, data={"path": "/sbin/init"}
+    )
+    things["findings_savedhunt"] = SavedHunt.objects.create(
+        name="root shells", subject="process", detection="detection:\n  s:\n    uid: 0\n  condition: s\n"
+    )
+    things["rules_incident"] = make.rule("incident")
+    assert ApiToken.objects.exists()
+    return things
+
+
+def thing_of(model: Any) -> Any:
+    """Some row of the model. Raises AssertionError that says what to do where there is none."""
+    row = model._default_manager.first()
+    assert row is not None, f"tests.api.world makes no {model._meta.label}: add one, so that its addresses are asked"
+    return row

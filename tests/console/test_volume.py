@@ -1,0 +1,54 @@
+"""The data set of `tests.bench.volume` in small: lists ask the database as often, however much there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from tests.api.builders import WebMake
+from tests.bench import volume
+
+
+def counted(hosts: int, findings: int) -> dict[str, int]:
+    """Address, with what it names cut off → queries; the data set is gone afterwards."""
+    counts: dict[str, int] = {}
+    with transaction.atomic():
+        volume.fill(hosts, findings)
+        addresses = [
+            address
+            for address in (*volume.console_addresses(), *volume.api_addresses())
+            if not address.endswith("/change/")
+        ]
+        for place, answer in enumerate(volume.measure(addresses, rounds=0)):
+            assert answer.status in {200, 302}, answer
+            counts[f"{place} {answer.address.partition('=')[0]}"] = answer.queries
+        transaction.set_rollback(True)
+    return counts
+
+
+@pytest.fixture
+def rules(make: WebMake) -> list[Any]:
+    return [make.rule() for _ in range(5)]
+
+
+def test_number_of_queries_of_every_list_is_the_same_for_more_rows(rules: list[Any]) -> None:
+    few, many = counted(130, 600), counted(300, 4000)
+
+    assert [(a, b) for a, b in zip(few.items(), many.items(), strict=True) if a[1] != b[1]] == []
+    assert max(many.values()) <= 20
+
+
+def test_a_database_with_hosts_of_somebody_is_refused(make: WebMake) -> None:
+    make.host(name="web-1")
+
+    with pytest.raises(RuntimeError, match="holds hosts that are not of the volume data set"):
+        volume.fill(10, 10)
+
+
+def test_the_data_set_is_not_made_twice(rules: list[Any]) -> None:
+    volume.fill(10, 10)
+
+    with pytest.raises(RuntimeError, match="holds a volume data set already"):
+        volume.fill(10, 10)

@@ -201,13 +201,14 @@ class Phase(StrEnum):
 
 
 class Heartbeat(Frozen, frozen=True, kw_only=True):
-    """What a worker last said of a scan it works on."""
+    """What a worker last said of a scan it works on; `percent` of the phase is done, where that is known."""
 
     scan_id: Name
     attempt: int
     worker: Name
     phase: Phase
     started_at: datetime
+    percent: Annotated[int, Meta(ge=0, le=100)] | None = None
 
 
 # --- plan: worker → probe, on stdin as one JSON line, and behind it the coded values of its sets, in their order -----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,17 +20,25 @@ POLL_S = 0.5
 EXIT_GRACE_S = 10.0
 PLAN_REJECTED = 2
 STDERR_TAIL_BYTES = 8 << 10
+# "SANDFLY-AT 12 80": the probe has gone through 12 of 80 subjects.
+PROGRESS = re.compile(rb"^SANDFLY-AT (\d{1,6}) (\d{1,6})\n", re.MULTILINE)
 
 
 def run_probe(
-    launched: Launched, plan_line: bytes, reader: ReportReader, timeout_s: float, should_stop: Callable[[], bool]
+    launched: Launched,
+    plan_line: bytes,
+    reader: ReportReader,
+    timeout_s: float,
+    should_stop: Callable[[], bool],
+    on_percent: Callable[[int], None] = lambda percent: None,
 ) -> Report:
     """Runs to the end of the report; closing the streams on the way out stops a probe that still runs.
 
-    Raises ProbeError, ReportError, CancelledError, ConnectError.
+    `on_percent` hears how far the probe says it is. Raises ProbeError, ReportError, CancelledError, ConnectError.
     """
     try:
-        return _Run(launched.process, reader, time.monotonic() + timeout_s, should_stop).conduct(launched, plan_line)
+        run = _Run(launched.process, reader, time.monotonic() + timeout_s, should_stop, on_percent)
+        return run.conduct(launched, plan_line)
     except TimeoutError:
         raise ProbeError("probe_timed_out", f"the probe was cut off after {timeout_s:.0f} s") from None
     finally:
@@ -42,6 +51,7 @@ class _Run:
     reader: ReportReader
     deadline: float
     should_stop: Callable[[], bool]
+    on_percent: Callable[[int], None]
     stderr: bytearray = field(default_factory=bytearray)
     stderr_seen: int = 0
 
@@ -73,7 +83,16 @@ class _Run:
         if self.stderr_seen > MAX_STDERR_FLOOD_BYTES:
             raise ReportError("report_too_large", "the host floods standard error")
         self.stderr += data
+        if b"SANDFLY-AT" in self.stderr:
+            self._follow()
         del self.stderr[:-STDERR_TAIL_BYTES]
+
+    def _follow(self) -> None:
+        """Takes what the probe says of its progress out of its complaints."""
+        said = PROGRESS.findall(self.stderr)
+        self.stderr = bytearray(PROGRESS.sub(b"", self.stderr))
+        for done, total in said[-1:]:
+            self.on_percent(min(100, 100 * int(done) // max(1, int(total))))
 
     def _wait(self) -> int | None:
         try:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -101,7 +101,13 @@ def new_name() -> str:
 
 
 def run_stage(
-    connection: Connection, build: Build, tools: HostTools, places: Sequence[str], uid: int, timeout_s: float
+    connection: Connection,
+    build: Build,
+    tools: HostTools,
+    places: Sequence[str],
+    uid: int,
+    timeout_s: float,
+    on_percent: Callable[[int], None] = lambda percent: None,
 ) -> Staged:
     """Uploads the probe into a fresh directory, the first of `places` (paths that do not exist yet) where it can run.
 
@@ -116,7 +122,7 @@ def run_stage(
     source, unpack = choose_packing(build, tools)
     file_name = secrets.choice(file_names())
     argv = script_argv(STAGE, mark, name, file_name, unpack, tools.digest, str(uid), str(build.size), *parents)
-    done = connection.run(argv, stdin=read_pieces(source), timeout_s=timeout_s, max_bytes=MAX_ANSWER_BYTES)
+    done = connection.run(argv, stdin=read_pieces(source, on_percent), timeout_s=timeout_s, max_bytes=MAX_ANSWER_BYTES)
     answers = parse_answers(done, mark)
     directory = _staged_directory(answers, places)
     staged = Staged(directory, f"{directory}/{file_name}", tuple(answers.get("stale", ())))
@@ -131,11 +137,14 @@ def choose_packing(build: Build, tools: HostTools) -> tuple[Path, str]:
     return (build.gz_path, tools.gunzip) if tools.gunzip else (build.path, "cat")
 
 
-def read_pieces(path: Path) -> Iterator[bytes]:
-    """The file for an upload, in parts."""
+def read_pieces(path: Path, on_percent: Callable[[int], None] = lambda percent: None) -> Iterator[bytes]:
+    """The file for an upload, in parts; `on_percent` hears how much of it is taken."""
+    size, sent = max(1, path.stat().st_size), 0
     with path.open("rb") as file:
         while piece := file.read(PIECE_BYTES):
             yield piece
+            sent += len(piece)
+            on_percent(100 * sent // size)
 
 
 def parse_answers(done: Completed, mark: str) -> dict[str, list[str]]:

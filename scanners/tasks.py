@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextvars
 import functools
 import hashlib
 import logging
 import os
 import random
 import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,25 +19,21 @@ from kombu.exceptions import OperationalError
 
 from scanners.app import app, current_scan, redis_url
 from scanners.contract import (
-    HEARTBEAT_INTERVAL_S,
-    HEARTBEAT_TTL_S,
     INGEST_QUEUE,
     INGEST_TASK,
     SCAN_TASK,
     CredentialSecret,
-    Heartbeat,
     Phase,
     PlanSet,
     ScanJob,
     ScanReport,
     SealedCredential,
-    cancel_key,
     encode,
-    heartbeat_key,
     plan_key,
     set_key,
 )
 from scanners.errors import AuthError, ExpiredError, InternalError, ScanError
+from scanners.pulse import Pulse, Pulses
 from scanners.vault import KEY_FILE_VARIABLE, ZoneKey, read_zone_key
 from scanners.visit import failed_report, run_visit
 
@@ -63,6 +55,11 @@ def claim_key(scan_id: str, attempt: int) -> str:
 @functools.cache
 def _redis() -> redis.Redis:
     return redis.Redis.from_url(redis_url(), socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S)
+
+
+@functools.cache
+def _pulses() -> Pulses:
+    return Pulses(_redis)
 
 
 @functools.cache
@@ -100,7 +97,7 @@ def scan(document: dict[str, Any]) -> None:
 
 def perform(job: ScanJob) -> None:
     """Visits and delivers; the heartbeat goes on until the report is handed over."""
-    with _heartbeat(job) as pulse:
+    with _pulses().follow(job, worker_name()) as pulse:
         report = visit(job, pulse)
         pulse.set_phase(Phase.REPORTING)
         deliver(report)
@@ -133,6 +130,7 @@ def visit(job: ScanJob, pulse: Pulse) -> ScanReport:
         sets=sets,
         worker=worker_name(),
         on_phase=pulse.set_phase,
+        on_percent=pulse.set_percent,
         should_stop=pulse.is_cancelled,
     )
 
@@ -185,61 +183,6 @@ def set_digests(plan: bytes) -> list[str]:
         return [spec.digest for spec in msgspec.json.decode(plan, type=_Sets).sets]
     except msgspec.MsgspecError as error:
         raise InternalError("internal", f"the plan cannot be read: {error}") from error
-
-
-class Pulse:
-    """Writes the heartbeat and looks for a cancellation while a visit runs."""
-
-    def __init__(self, job: ScanJob) -> None:
-        self._job = job
-        self._phase = Phase.WAITING
-        self._started_at = datetime.now(UTC)
-        self._cancelled = threading.Event()
-        self._wake = threading.Event()
-        self._is_over = False
-
-    def set_phase(self, phase: Phase) -> None:
-        self._phase = phase
-
-    def is_cancelled(self) -> bool:
-        return self._cancelled.is_set()
-
-    def run(self) -> None:
-        """Until `stop`. Redis being away is no reason to stop a visit."""
-        while not self._is_over:
-            try:
-                self._beat()
-            except redis.RedisError as error:
-                log.warning("no heartbeat: %s", type(error).__name__)
-            self._wake.wait(HEARTBEAT_INTERVAL_S)
-
-    def stop(self) -> None:
-        self._is_over = True
-        self._wake.set()
-
-    def _beat(self) -> None:
-        job = self._job
-        beat = Heartbeat(
-            scan_id=job.scan_id, attempt=job.attempt, worker=worker_name(), phase=self._phase,
-            started_at=self._started_at,
-        )  # fmt: skip
-        pipe = _redis().pipeline(transaction=False)
-        pipe.set(heartbeat_key(job.scan_id), encode(beat), ex=HEARTBEAT_TTL_S)
-        pipe.exists(cancel_key(job.scan_id))
-        if pipe.execute()[1]:
-            self._cancelled.set()
-
-
-@contextmanager
-def _heartbeat(job: ScanJob) -> Iterator[Pulse]:
-    pulse = Pulse(job)
-    # Its log lines belong to the scan, too.
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(pulse.run,), name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield pulse
-    finally:
-        pulse.stop()
 
 
 def deliver(report: ScanReport) -> None:

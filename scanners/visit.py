@@ -87,6 +87,7 @@ def run_visit(  # noqa: PLR0913 - one call with everything; all but three by key
     sets: Sequence[bytes] = (),
     worker: str = "",
     on_phase: Callable[[Phase], None] = lambda phase: None,
+    on_percent: Callable[[int], None] = lambda percent: None,
     should_stop: Callable[[], bool] = lambda: False,
     get_build: Callable[[str], Build] = find_build,
 ) -> ScanReport:
@@ -94,9 +95,10 @@ def run_visit(  # noqa: PLR0913 - one call with everything; all but three by key
 
     `secrets` are the opened credentials, `jump_secrets` those of each jump host in order (None: the host's own).
     `sets` are the coded values of the plan's sets, in their order.
-    `should_stop` is asked about twice a second while the probe runs and between the steps.
+    `on_percent` hears how much of a long phase (upload, run) is done. `should_stop` is asked about twice a second while
+    the probe runs, and between the steps.
     """
-    visit = _Visit(job, worker, on_phase, should_stop, get_build)
+    visit = _Visit(job, worker, on_phase, on_percent, should_stop, get_build)
     return visit.conduct(plan_bytes, tuple(sets), secrets, jump_secrets)
 
 
@@ -141,6 +143,7 @@ class _Visit:
     job: ScanJob
     worker: str
     on_phase: Callable[[Phase], None]
+    on_percent: Callable[[int], None]
     should_stop: Callable[[], bool]
     get_build: Callable[[str], Build]
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -283,7 +286,7 @@ class _Visit:
             launched = self._start(connection, self.profile, self.build, tools)
         with self._step("run", Phase.RUNNING):
             limit_s = self._left_s(self.job.limits.probe_deadline_s + RUN_GRACE_S)
-            self.report = run_probe(launched, plan_line, reader, limit_s, self.should_stop)
+            self.report = run_probe(launched, plan_line, reader, limit_s, self.should_stop, self.on_percent)
         self._learn_from(self.report)
 
     def _find_build(self, profile: Profile) -> Build:
@@ -306,7 +309,9 @@ class _Visit:
         name = new_name()
         self.pending = [f"{parent.rstrip('/')}/{name}" for parent in parents]
         with self._step("stage", Phase.STAGING):
-            staged = run_stage(connection, build, tools, self.pending, uid, self._left_s(STAGE_TIMEOUT_S))
+            staged = run_stage(
+                connection, build, tools, self.pending, uid, self._left_s(STAGE_TIMEOUT_S), self.on_percent
+            )
         self.pending = []
         self.created += [staged.directory]
         self.removed += staged.stale

@@ -20,6 +20,8 @@ const (
 	// ready is the line that asks for the plan. Nothing is read before it is out, so that a password meant for sudo
 	// can never be taken for one.
 	ready = "SANDFLY-READY"
+	// progress is how a line begins that says how far the probe is: subjects gone through, of how many.
+	progress = "SANDFLY-AT"
 	// planWithin bounds the wait for a plan.
 	planWithin = 2 * time.Minute
 	// endWithin is how long the last lines may take once the visit must end; a reader that has stopped reading must
@@ -56,7 +58,8 @@ func visit(o options) int {
 			Root: o.root, Now: started, UID: os.Geteuid(), Throttle: guard, MaxValue: maxValue,
 			OwnPID: os.Getpid(), OwnPath: own, Passwords: passwords(p, started),
 		},
-		Report: report.NewWriter(os.Stdout, matchBytes(p), p.Limits.ValueBytes),
+		Report:   report.NewWriter(os.Stdout, matchBytes(p), p.Limits.ValueBytes),
+		Progress: func(done, total int) { fmt.Fprintln(os.Stderr, progress, done, total) },
 	}
 	if err := e.Report.Header(header(o.root, started)); err != nil {
 		return fail(err)

@@ -36,9 +36,11 @@ type Engine struct {
 	Guard      Guard
 	Report     *report.Writer
 	CPU        func() time.Duration
+	Progress   func(done, total int) // how many subjects have been gone through; nil: nobody asks
 
 	verdict verdict   // of the collecting goroutine
 	since   time.Time // end of the last record, of the collecting goroutine
+	done    int       // subjects gone through, of the collecting goroutine
 
 	mu     sync.Mutex // guards what follows, the report, and the tallies of rules
 	runs   map[string]*run
@@ -117,6 +119,9 @@ func (e *Engine) collect(ctx context.Context, c *collect.Collector) {
 	started, cpu := e.since, e.CPU()
 	err := e.guarded(ctx, c, want, status)
 	e.end(want, status, err, time.Since(started), e.CPU()-cpu)
+	if e.done += len(want); e.Progress != nil {
+		e.Progress(e.done, len(e.Program.order))
+	}
 }
 
 // guarded keeps a fault of one collector from taking the others with it.

@@ -107,6 +107,6 @@ def make_fleet(port: int = 0, *, max_sessions: int = 10) -> Iterator[Fleet]:
             server.wait(10)
 
 
-def wait_quiet(fleet: Fleet, timeout_s: float = 10) -> None:
+def wait_quiet(fleet: Fleet, timeout_s: float = 30) -> None:
     """Until no connection is open any more. Raises TimeoutError."""
     wait_until(lambda: fleet.open_now() == 0, timeout_s)

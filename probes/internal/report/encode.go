@@ -61,7 +61,7 @@ const listFactor = 16
 func appendValue(buf []byte, value any, max int) (line []byte, cut bool) {
 	switch v := value.(type) {
 	case string:
-		return appendText(buf, v, max)
+		return appendText(buf, conceal(v), max)
 	case int64:
 		return strconv.AppendInt(buf, v, 10), false
 	case float64:
@@ -69,7 +69,9 @@ func appendValue(buf []byte, value any, max int) (line []byte, cut bool) {
 	case bool:
 		return strconv.AppendBool(buf, v), false
 	case []string:
-		return appendList(buf, v, max*listFactor, func(b []byte, s string) ([]byte, bool) { return appendText(b, s, max) })
+		return appendList(buf, v, max*listFactor, func(b []byte, s string) ([]byte, bool) {
+			return appendText(b, conceal(s), max)
+		})
 	case []int64:
 		return appendList(buf, v, max*listFactor, func(b []byte, n int64) ([]byte, bool) {
 			return strconv.AppendInt(b, n, 10), false

@@ -10,6 +10,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/collect/fact"
 	"sandfly/probes/internal/seq"
 )
 
@@ -259,7 +260,7 @@ func cronLineFields() []cronField {
 		free("schedule", "string", "the five fields, the @word, or anacron's period and delay", source, func(j *cronJob) any { return text(j.line.Schedule) }),
 		free("event", "string", "reboot, hourly, daily … when a word stands for the five fields", source, func(j *cronJob) any { return text(j.line.Event) }),
 		free("command", "string", "what runs; of a line that cron does not take, the whole line", source, func(j *cronJob) any { return text(j.line.Command) }),
-		free("environment", "strings", "NAME=value lines above it", source, func(j *cronJob) any { return list(j.environment) }),
+		free("environment", "strings", "NAME=value lines above it, secrets as [redacted LENGTH]", source, func(j *cronJob) any { return list(fact.Redacted(j.environment)) }),
 		free("is_valid", "bool", "cron would take the line", source, func(j *cronJob) any { return j.line.Valid }),
 		{Name: "interval_s", Type: "int", Unit: "seconds", Cost: collect.Free, Source: source,
 			Doc: "smallest gap between two runs; none when the calendar decides",

@@ -5,6 +5,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/collect/fact"
 )
 
 type unitField = collect.Field[*unit]
@@ -72,7 +73,9 @@ func unitSettingFields() []unitField {
 		last("description", "Description=", install, unitSection, "description"),
 		last("user", "User= that the programs run as; none means root, or the user whose systemd it is", service, execSections, "user"),
 		last("working_directory", "WorkingDirectory=", service, execSections, "workingdirectory"),
-		words("environment", "Environment= as NAME=value", service, execSections, "environment"),
+		setting("environment", "strings", "Environment= as NAME=value, secrets as [redacted LENGTH]", service, func(f *unitFile) any {
+			return list(fact.Redacted(f.words(execSections, "environment")))
+		}),
 		setting("environment_files", "strings", "EnvironmentFile=", service, func(f *unitFile) any { return list(f.all(execSections, "environmentfile")) }),
 		words("wanted_by", "WantedBy=", install, installTable, "wantedby"),
 		words("required_by", "RequiredBy=", install, installTable, "requiredby"),

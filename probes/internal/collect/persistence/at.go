@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"sandfly/probes/internal/collect"
+	"sandfly/probes/internal/collect/fact"
 )
 
 // atJob is a record of the subject at_job.
@@ -95,7 +96,7 @@ func atSubject() *collect.Subject {
 			{Name: "username", Type: "string", Cost: collect.Cheap, Doc: "name of that user", Source: "/etc/passwd", Get: (*atJob).username},
 			free("mail_user", "string", "who gets the output", source, func(j *atJob) any { return text(j.script.Mail) }),
 			free("directory", "string", "directory that it runs in", source, func(j *atJob) any { return text(j.script.Directory) }),
-			free("environment", "strings", "NAME=value that it runs with", source, func(j *atJob) any { return list(j.script.Environment) }),
+			free("environment", "strings", "NAME=value that it runs with, secrets as [redacted LENGTH]", source, func(j *atJob) any { return list(fact.Redacted(j.script.Environment)) }),
 			free("command", "string", "the user's commands without what at wrote around them", source, func(j *atJob) any { return text(j.script.Command) }),
 		}, originFields(func(j *atJob) *origin { return j.origin })))
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"sandfly/probes/internal/collect"
+	"sandfly/probes/internal/collect/fact"
 )
 
 // startupRecord is a record of the subject shell_startup.
@@ -141,6 +142,30 @@ func (s *startupRecord) isForeign() (any, error) {
 	return st.UID != 0 && st.UID != s.file.home.uid, nil
 }
 
+// shownValue keeps the value of a variable whose name is that of a secret on the host.
+func (s *startupRecord) shownValue() string {
+	if s.line.Variable == "" || s.line.Value == "" {
+		return s.line.Value
+	}
+	if fact.IsSecret(s.line.Variable) {
+		return fact.Redact(s.line.Value)
+	}
+	_, shown, _ := strings.Cut(fact.Redacted([]string{"=" + s.line.Value})[0], "=")
+	return shown
+}
+
+// shownText is the line without that value. Where quotes stand within the value, nothing but the name stays.
+func (s *startupRecord) shownText() string {
+	shown := s.shownValue()
+	if shown == s.line.Value {
+		return s.text
+	}
+	if !strings.Contains(s.text, s.line.Value) {
+		return s.line.Variable + "=" + shown
+	}
+	return strings.ReplaceAll(s.text, s.line.Value, shown)
+}
+
 type startupField = collect.Field[*startupRecord]
 
 func startupSubject() *collect.Subject {
@@ -151,7 +176,7 @@ func startupSubject() *collect.Subject {
 			free("path", "string", "start-up file", source, func(s *startupRecord) any { return s.file.origin.path }),
 			free("name", "string", "its last component", source, func(s *startupRecord) any { return path.Base(s.file.origin.path) }),
 			free("line_number", "int", "line in that file, from 1", source, func(s *startupRecord) any { return s.number }),
-			free("text", "string", "the line, continuation lines joined; comments and lines of structure only have no record", source, func(s *startupRecord) any { return text(s.text) }),
+			free("text", "string", "the line, continuation lines joined, a secret that it sets as [redacted LENGTH]; comments and lines of structure only have no record", source, func(s *startupRecord) any { return text(s.shownText()) }),
 			free("scope", "string", "system, user, or skel: copied into new homes", source, func(s *startupRecord) any { return s.file.scope }),
 			free("username", "string", "whose home it is in", "/etc/passwd", func(s *startupRecord) any { return text(s.file.home.username) }),
 			free("uid", "int", "uid of that user; none for a stray home", "/etc/passwd", func(s *startupRecord) any {
@@ -164,7 +189,7 @@ func startupSubject() *collect.Subject {
 			free("event", "string", "when: login, interactive, logout, session or environment", source, func(s *startupRecord) any { return s.file.event }),
 			free("is_stock", "bool", "the same line is in the file of that name in /etc/skel", "/etc/skel", func(s *startupRecord) any { return s.stock }),
 			free("variable", "string", "variable that the line sets", source, func(s *startupRecord) any { return text(s.line.Variable) }),
-			free("value", "string", "value of the variable or alias, quotes taken off, nothing expanded", source, func(s *startupRecord) any { return text(s.line.Value) }),
+			free("value", "string", "value of the variable or alias, quotes taken off, nothing expanded; [redacted LENGTH] where the name is that of a secret", source, func(s *startupRecord) any { return text(s.shownValue()) }),
 			free("alias", "string", "command that the line makes an alias", source, func(s *startupRecord) any { return text(s.line.Alias) }),
 			free("function", "string", "function that begins on the line", source, func(s *startupRecord) any { return text(s.line.Function) }),
 			free("sourced", "string", "file that is read into the shell, as written", source, func(s *startupRecord) any { return text(s.line.Sourced) }),

@@ -1,8 +1,9 @@
 package system
 
 import (
-	"fmt"
 	"strings"
+
+	"sandfly/probes/internal/collect/fact"
 )
 
 // environment reads the NAME=value strings the program was started with, which takes ptrace rights over the process.
@@ -15,32 +16,13 @@ func (p *process) environment() ([]string, error) {
 	})
 }
 
-// secretWords make the value of a variable a secret when its name holds one of them.
-var secretWords = []string{"PASS", "TOKEN", "SECRET", "KEY", "CREDENTIAL"}
-
-// redact keeps secrets on the host: it tells only how many bytes the value has.
-func redact(variable string) string {
-	name, value, found := strings.Cut(variable, "=")
-	upper := strings.ToUpper(name)
-	for _, word := range secretWords {
-		if found && strings.Contains(upper, word) {
-			return fmt.Sprintf("%s=[redacted %d]", name, len(value))
-		}
-	}
-	return variable
-}
-
 // environmentField gives the whole environment with its secrets redacted.
 func (p *process) environmentField() (any, error) {
 	environ, err := p.environment()
 	if err != nil {
 		return nil, err
 	}
-	shown := make([]string, len(environ))
-	for i, variable := range environ {
-		shown[i] = redact(variable)
-	}
-	return shown, nil
+	return fact.Redacted(environ), nil
 }
 
 func (p *process) environmentNames() (any, error) {

@@ -127,15 +127,16 @@ func TestOwnProcessIsFoundAsItIs(t *testing.T) {
 }
 
 func TestOwnListeningSocketIsFoundWithItsHolder(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	const address = "127.0.77.1" // no other test leaves connections there
+	listener, err := net.Listen("tcp", address+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
 	port := int64(listener.Addr().(*net.TCPAddr).Port)
 
-	with(t, environment("/"), "socket", "local_port", port, func(r record) {
-		r.expect(map[string]any{"local_address": "127.0.0.1", "is_listening": true, "state": "LISTEN", "on_loopback": true,
+	with(t, environment("/"), "socket", "local_address", address, func(r record) {
+		r.expect(map[string]any{"local_port": port, "is_listening": true, "state": "LISTEN", "on_loopback": true,
 			"pid": int64(os.Getpid()), "uid": int64(os.Getuid()), "process.cmdline": strings.Join(os.Args, " ")})
 	})
 	with(t, environment("/"), "process", "pid", int64(os.Getpid()), func(r record) {

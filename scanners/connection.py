@@ -116,6 +116,8 @@ class Connection(ABC):
     secret: CredentialSecret | None = None
     """The credential that opened the way; its passwords may be asked for again by sudo or su."""
     presented_host_keys: Sequence[HostKeyPin] = ()
+    presented_jump_keys: Sequence[HostKeyPin] = ()
+    """Of each jump host on the way, first hop first."""
     auth_s: float = 0.0
     """How long the sign-in took, in seconds."""
     traffic: Traffic

@@ -119,9 +119,39 @@ class HostKeyPin(Frozen, frozen=True, kw_only=True):
 
 
 class SealedCredential(Frozen, frozen=True, kw_only=True):
-    """A `CredentialSecret` sealed to a zone's public key (base64 of a libsodium sealed box)."""
+    """A `CredentialSecret` sealed to a zone's public key (base64 of a libsodium sealed box).
+
+    `id` is the web side's name of it, by which a report says which one got in.
+    """
 
     sealed: Annotated[str, Meta(max_length=262144)]
+    id: Name = ""
+
+
+class VaultEngine(StrEnum):
+    """Where in a HashiCorp Vault a secret comes from."""
+
+    KV2 = "kv2"
+    SSH_OTP = "ssh_otp"
+
+
+class VaultSource(Frozen, frozen=True, kw_only=True):
+    """A secret that is fetched from a HashiCorp Vault at the time of the visit, by the worker.
+
+    `path` is below the engine's mount: of a KV v2 secret, whose fields are named as those of `CredentialSecret`, or the
+    role of an SSH OTP engine. `{host}` in it stands for the host's address.
+    """
+
+    url: Annotated[str, Meta(max_length=2048)]
+    token: Annotated[str, Meta(max_length=4096)]
+    engine: VaultEngine = VaultEngine.KV2
+    mount: Name = "secret"
+    path: Annotated[str, Meta(max_length=1024)]
+    namespace: Name = ""
+    ca_certificate: Annotated[str, Meta(max_length=65536)] = ""
+
+    def __repr__(self) -> str:
+        return "VaultSource(***)"
 
 
 class CredentialSecret(Frozen, frozen=True, kw_only=True):
@@ -133,6 +163,11 @@ class CredentialSecret(Frozen, frozen=True, kw_only=True):
     passphrase: Annotated[str, Meta(max_length=4096)] = ""
     become: Become = Become.AUTO
     become_password: Annotated[str, Meta(max_length=4096)] = ""
+    certificate: Annotated[str, Meta(max_length=65536)] = ""
+    """Of an SSH certificate authority, as `ssh-keygen -s` writes it; for `private_key`."""
+    vault: VaultSource | None = None
+    id: Name = ""
+    """Of the `SealedCredential` that this was opened from; not in the seal."""
 
     def __repr__(self) -> str:
         return "CredentialSecret(***)"
@@ -186,6 +221,8 @@ class ScanJob(Frozen, frozen=True, kw_only=True):
     limits: Limits = Limits()
     expires_at: datetime
     allow_new_host_key: bool = False
+    try_all_passwords: bool = False
+    """Whether a second password of the same user may be tried after the first was refused."""
 
 
 class Phase(StrEnum):
@@ -533,6 +570,10 @@ class ScanReport(Frozen, frozen=True, kw_only=True):
     finished_at: datetime
     profile: Profile | None = None
     presented_host_keys: list[HostKeyPin] = []
+    presented_jump_keys: list[HostKeyPin] = []
+    """What each jump host showed that got past it, first hop first."""
+    credential: Name = ""
+    """Id of the credential that got in."""
     probe_digest: str = ""
     matches: list[RuleMatch] = []
     rules: list[RuleStatus] = []

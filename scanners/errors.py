@@ -37,9 +37,21 @@ class ConnectError(ScanError):
 
 
 class AuthError(ScanError):
-    """The host refused the credential; never retried, so that no account is locked out."""
+    """The host refused the credential (never retried, so that no account is locked out), or there is none to try."""
 
-    codes = frozenset({"auth_rejected", "key_unreadable", "credential_missing", "credential_unsealable"})
+    codes = frozenset(
+        {
+            "auth_rejected",
+            "auth_paused",
+            "certificate_expired",
+            "credential_missing",
+            "credential_unsealable",
+            "key_unreadable",
+            "vault_refused",
+            "vault_unreachable",
+        }
+    )
+    retryable_codes = frozenset({"vault_unreachable"})
 
 
 class HostKeyError(ScanError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +61,13 @@ def new_token() -> str:
 
 
 def put_probe(
-    connection: Connection, build: Build, guard: Guard, token: str, tools: frozenset[str], timeout_s: float
+    connection: Connection,
+    build: Build,
+    guard: Guard,
+    token: str,
+    tools: frozenset[str],
+    timeout_s: float,
+    on_percent: Callable[[int], None] = lambda percent: None,
 ) -> Staged:
     """Hands the probe to the guard, which takes it when its digest is published on the host.
 
@@ -72,7 +78,7 @@ def put_probe(
         raise ProbeError("guard_refused", words)
     source, packing = choose_packing(build, tools)
     argv = [COMMAND, "put", token, build.sha256, packing]
-    done = connection.run(argv, stdin=read_pieces(source), timeout_s=timeout_s, max_bytes=MAX_ANSWER_BYTES)
+    done = connection.run(argv, stdin=read_pieces(source, on_percent), timeout_s=timeout_s, max_bytes=MAX_ANSWER_BYTES)
     said = done.stderr.decode("utf-8", "backslashreplace")
     if f"{token}-begin" not in done.stdout.decode("utf-8", "backslashreplace"):
         raise ProbeError("guard_refused", f"the host's guard does not take the probe: {_reason(said)}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
+
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -36,3 +39,30 @@ def openssh_text(key: PrivateKey) -> str:
     """The key as unencrypted OpenSSH text, to be handed on in memory only."""
     encoding, layout = serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH
     return key.private_bytes(encoding, layout, serialization.NoEncryption()).decode()
+
+
+def check_certificate(text: str, key: PrivateKey, now: float | None = None) -> None:
+    """Whether a user certificate fits the key and holds now. Raises AuthError `certificate_expired`, `key_unreadable`.
+
+    See PROTOCOL.certkeys of OpenSSH: validity is in epoch seconds, the end excluded.
+    """
+    now = time.time() if now is None else now
+    try:
+        certificate = serialization.load_ssh_public_identity(text.strip().encode())
+    except Exception:  # noqa: BLE001 - whatever the parser says is about text that people pasted
+        raise AuthError("key_unreadable", "a certificate that cannot be read") from None
+    if not isinstance(certificate, serialization.SSHCertificate):
+        raise AuthError("key_unreadable", "a public key in the place of a certificate")
+    if certificate.type is not serialization.SSHCertificateType.USER:
+        raise AuthError("key_unreadable", "a certificate of a host and not of a user")
+    if certificate.public_key() != key.public_key():
+        raise AuthError("key_unreadable", "a certificate of another key")
+    if now >= certificate.valid_before:
+        raise AuthError("certificate_expired", f"a certificate that expired {_moment(certificate.valid_before)}")
+    if now < certificate.valid_after:
+        raise AuthError("certificate_expired", f"a certificate that holds only from {_moment(certificate.valid_after)}")
+
+
+def _moment(seconds: int) -> str:
+    # Far ends are written as 2^64 - 1.
+    return datetime.fromtimestamp(min(seconds, 2**33), UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import msgspec.structs
 import redis
 from kombu.exceptions import OperationalError
 
 from scanners.app import app, current_scan, redis_url
+from scanners.budget import WINDOW_S, Budget, MemoryCounters
 from scanners.contract import (
     INGEST_QUEUE,
     INGEST_TASK,
@@ -132,7 +134,50 @@ def visit(job: ScanJob, pulse: Pulse) -> ScanReport:
         on_phase=pulse.set_phase,
         on_percent=pulse.set_percent,
         should_stop=pulse.is_cancelled,
+        budget=_budget(job.zone),
     )
+
+
+class RedisCounters:
+    """Shared by all workers of a zone; while Redis is away, those of this process count."""
+
+    def __init__(self, zone: str) -> None:
+        self._prefix = f"sandfly:wrong:{zone}:"
+        self._own = MemoryCounters()
+
+    def add(self, name: str) -> int:
+        try:
+            pipe = _redis().pipeline(transaction=True)
+            pipe.set(self._prefix + name, 0, nx=True, ex=WINDOW_S)
+            pipe.incr(self._prefix + name)
+            return int(pipe.execute()[1])
+        except redis.RedisError:
+            return self._own.add(name)
+
+    def get(self, name: str) -> int:
+        try:
+            value = _redis().get(self._prefix + name)
+        except redis.RedisError:
+            return self._own.get(name)
+        return int(value) if isinstance(value, bytes) and value.isdigit() else 0
+
+    def take_back(self, name: str) -> None:
+        try:
+            if self.get(name) > 0:
+                _redis().decr(self._prefix + name)
+        except redis.RedisError:
+            self._own.take_back(name)
+
+    def drop(self, name: str) -> None:
+        try:
+            _redis().delete(self._prefix + name)
+        except redis.RedisError:
+            self._own.drop(name)
+
+
+@functools.cache
+def _budget(zone: str) -> Budget:
+    return Budget(RedisCounters(zone))
 
 
 def _unseal_all(sealed: list[SealedCredential]) -> list[CredentialSecret]:
@@ -140,7 +185,7 @@ def _unseal_all(sealed: list[SealedCredential]) -> list[CredentialSecret]:
     opened, failure = [], None
     for credential in sealed:
         try:
-            opened.append(_zone_key().unseal(credential))
+            opened.append(msgspec.structs.replace(_zone_key().unseal(credential), id=credential.id))
         except AuthError as error:
             failure = error
     if failure and not opened:

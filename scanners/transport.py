@@ -33,11 +33,12 @@ from paramiko.ssh_exception import (
     SSHException,
 )
 
+from scanners.budget import Account, Budget, MemoryCounters
 from scanners.connection import Chunk, Connection, CountedSocket, RemoteProcess, Traffic, quote, remaining_s
 from scanners.contract import CredentialSecret, HostEndpoint, HostKeyPin, Limits
 from scanners.diagnosis import Symptom, diagnose, safe_words
 from scanners.errors import AuthError, ConnectError, HostKeyError, ScanError
-from scanners.keys import PrivateKey, openssh_text, parse_private_key
+from scanners.keys import PrivateKey, check_certificate, openssh_text, parse_private_key
 from scanners.local import open_local
 from scanners.route import Hop, by_username, plan_hops
 
@@ -155,6 +156,7 @@ class SshConnection(Connection):
         self.auth_s = sum(signed_in.auth_s for signed_in in chain)
         self.traffic = traffic
         self.presented_host_keys = [_pin_of(self._transport.get_remote_server_key())]
+        self.presented_jump_keys = [_pin_of(hop.transport.get_remote_server_key()) for hop in chain[:-1]]
 
     def start(self, argv: Sequence[str], timeout_s: float) -> RemoteProcess:
         try:
@@ -196,6 +198,14 @@ def _exec(channel: paramiko.Channel, command: str, timeout_s: float) -> None:
         watchdog.cancel()
 
 
+@dataclass(frozen=True, slots=True)
+class PasswordPolicy:
+    """How often passwords may be wrong, and whether a user's second one is tried after the first was refused."""
+
+    budget: Budget = field(default_factory=lambda: Budget(MemoryCounters()))
+    try_all: bool = False
+
+
 def open_ssh(
     endpoint: HostEndpoint,
     secrets: Sequence[CredentialSecret],
@@ -203,6 +213,7 @@ def open_ssh(
     *,
     allow_new_host_key: bool = False,
     jump_secrets: Sequence[CredentialSecret | None] = (),
+    passwords: PasswordPolicy | None = None,
 ) -> Connection:
     """Signs in to a host through its jump hosts.
 
@@ -210,11 +221,12 @@ def open_ssh(
     HostKeyError (before any authentication), AuthError.
     """
     hops = plan_hops(endpoint, secrets, jump_secrets, limits, allow_new_host_key=allow_new_host_key)
+    passwords = passwords or PasswordPolicy()
     traffic = Traffic()
     chain: list[_SignIn] = []
     try:
         for hop in hops:
-            chain.append(_sign_in(hop, chain[-1].connection if chain else None, traffic))
+            chain.append(_sign_in(hop, chain[-1].connection if chain else None, traffic, passwords))
         return SshConnection(chain, traffic)
     except BaseException:
         _close_all(chain)
@@ -232,13 +244,13 @@ class _SignIn:
     auth_s: float
 
 
-def _sign_in(hop: Hop, gateway: fabric.Connection | None, traffic: Traffic) -> _SignIn:
+def _sign_in(hop: Hop, gateway: fabric.Connection | None, traffic: Traffic, passwords: PasswordPolicy) -> _SignIn:
     """Tries the users of the hop's credentials in order; the first that gets in is it."""
     pinned = _pinned_keys(hop)
     failure = AuthError("credential_missing", f"there is no credential for {hop.words}")
     for username, secrets in by_username(hop.secrets):
         try:
-            authentication = _Authentication(hop, username, secrets)
+            authentication = _Authentication(hop, username, secrets, passwords)
             return _Dial(hop, pinned, authentication, traffic).open(gateway)
         except AuthError as error:
             failure = error
@@ -358,19 +370,25 @@ def _close_all(chain: list[_SignIn]) -> None:
             signed_in.connection.client.close()
 
 
+PAUSED = "too many wrong passwords within half an hour: none is tried, so that the account is not locked"
+
 # --- authentication ------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _Authentication:
-    """What fabric calls a strategy: each key of one user once, then at most one password, so that no account locks."""
+    """What fabric calls a strategy: each key of a user once, then by default one password, so that no account locks."""
 
     hop: Hop
     username: str
     secrets: list[CredentialSecret]
+    passwords: PasswordPolicy
     keys: list[tuple[CredentialSecret, paramiko.PKey]] = field(init=False)
     secret: CredentialSecret = field(init=False)
     tried: list[str] = field(default_factory=list)
+    code: str = ""
+    is_paused: bool = False
+    was_wrong: bool = False
     took_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -379,19 +397,29 @@ class _Authentication:
         for secret in self.secrets:
             if secret.private_key:
                 self._add_key(secret)
-        if not self.keys and not self._password_secret():
+        if not self.keys and not self._with_password():
             reason = self.tried[0] if self.tried else "neither a key nor a password"
-            code = "key_unreadable" if self.tried else "credential_missing"
-            raise AuthError(code, f"the credential for {self.username} on {self.hop.words} has {reason}")
+            raise AuthError(
+                self.code or "credential_missing",
+                f"the credential for {self.username} on {self.hop.words} has {reason}",
+            )
 
     def _add_key(self, secret: CredentialSecret) -> None:
         try:
-            self.keys.append((secret, _to_paramiko(parse_private_key(secret))))
+            parsed = parse_private_key(secret)
+            if secret.certificate:
+                check_certificate(secret.certificate, parsed)
+            key = _to_paramiko(parsed)
+            if secret.certificate:
+                key.load_certificate(secret.certificate.strip())
+            self.keys.append((secret, key))
         except AuthError as error:
             self.tried.append(error.message)
+            self.code = self.code or error.code
 
-    def _password_secret(self) -> CredentialSecret | None:
-        return next((secret for secret in self.secrets if secret.password), None)
+    def _with_password(self) -> list[CredentialSecret]:
+        found = [secret for secret in self.secrets if secret.password]
+        return found if self.passwords.try_all else found[:1]
 
     def authenticate(self, transport: paramiko.Transport) -> None:
         """Called by paramiko once the host key is accepted. Raises AuthError, ConnectError."""
@@ -402,14 +430,39 @@ class _Authentication:
     def _try_all(self, transport: paramiko.Transport) -> None:
         for secret, key in self.keys:
             attempt = functools.partial(transport.auth_publickey, self.username, key)
-            if self._is_in(transport, secret, attempt, f"the key {key.fingerprint}"):
+            if self._is_in(
+                transport, secret, attempt, f"the {'certificate' * bool(secret.certificate) or 'key'} {key.fingerprint}"
+            ):
                 return
-        if secret_with_password := self._password_secret():
-            attempt = functools.partial(transport.auth_password, self.username, secret_with_password.password)
-            if self._is_in(transport, secret_with_password, attempt, "the password"):
+        for secret in self._with_password():
+            if self._is_in_by_password(transport, secret):
                 return
+        if self.is_paused and not self.tried:
+            message = f"{PAUSED} for user {self.username} on {self.hop.words}"
+            raise AuthError("auth_paused", message)
         message = f"{self.hop.words} refused {' and '.join(self.tried)} of user {self.username}"
-        raise AuthError("auth_rejected", message)
+        raise AuthError("auth_rejected", message + f" ({PAUSED})" * self.is_paused)
+
+    def _is_in_by_password(self, transport: paramiko.Transport, secret: CredentialSecret) -> bool:
+        budget = self.passwords.budget
+        account = Account(self.hop.name, self.username, credential=secret.id)
+        if not budget.take(account):
+            self.is_paused = True
+            return False
+        self.was_wrong = True
+        attempt = functools.partial(transport.auth_password, self.username, secret.password)
+        try:
+            if self._is_in(transport, secret, attempt, "the password"):
+                budget.succeeded(account)
+                return True
+        except AuthError:
+            budget.failed(account)
+            raise
+        if self.was_wrong:
+            budget.failed(account)
+        else:
+            budget.release(account)
+        return False
 
     def _is_in(
         self, transport: paramiko.Transport, secret: CredentialSecret, attempt: Callable[[], list[str]], what: str
@@ -418,6 +471,7 @@ class _Authentication:
             still_wanted = attempt()
         except BadAuthenticationType as error:
             self.tried.append(f"{what} (it takes {safe_words(', '.join(error.allowed_types))})")
+            self.was_wrong = False
             return False
         except AuthenticationException as error:
             self._raise_unless_answered(transport, error, what)
@@ -425,6 +479,7 @@ class _Authentication:
             return False
         if still_wanted:
             self.tried.append(f"{what} (taken, but it also wants {safe_words(', '.join(still_wanted))})")
+            self.was_wrong = False
             return False
         self.secret = secret
         return True

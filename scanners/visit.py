@@ -16,8 +16,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from scanners.budget import Account, Budget, MemoryCounters
 from scanners.connection import Connection
 from scanners.contract import (
+    Become,
     Cost,
     CredentialSecret,
     Failure,
@@ -46,12 +48,13 @@ from scanners.errors import (
     ScanError,
 )
 from scanners.guard import Guard, clean_guarded, launch_guarded, new_token, parse_guard, put_probe
+from scanners.hashicorp import resolve
 from scanners.launch import Launched, launch, plan_becomes
 from scanners.profile import HostTools, choose_build, run_profile
 from scanners.report import Report, ReportReader
 from scanners.running import run_probe
 from scanners.staging import Build, Staged, new_name, run_removal, run_stage
-from scanners.transport import open_local, open_ssh
+from scanners.transport import PasswordPolicy, open_local, open_ssh
 
 log = logging.getLogger(__name__)
 
@@ -90,15 +93,16 @@ def run_visit(  # noqa: PLR0913 - one call with everything; all but three by key
     on_percent: Callable[[int], None] = lambda percent: None,
     should_stop: Callable[[], bool] = lambda: False,
     get_build: Callable[[str], Build] = find_build,
+    budget: Budget | None = None,
 ) -> ScanReport:
     """Visits a host and reports; never raises a ScanError.
 
     `secrets` are the opened credentials, `jump_secrets` those of each jump host in order (None: the host's own).
     `sets` are the coded values of the plan's sets, in their order.
-    `on_percent` hears how much of a long phase (upload, run) is done. `should_stop` is asked about twice a second while
-    the probe runs, and between the steps.
+    `budget` bounds wrong passwords; without one it is this visit's own. `on_percent` hears how much of a long phase
+    (upload, run) is done. `should_stop` is asked about twice a second while the probe runs, and between the steps.
     """
-    visit = _Visit(job, worker, on_phase, on_percent, should_stop, get_build)
+    visit = _Visit(job, worker, on_phase, on_percent, should_stop, get_build, budget or Budget(MemoryCounters()))
     return visit.conduct(plan_bytes, tuple(sets), secrets, jump_secrets)
 
 
@@ -146,10 +150,13 @@ class _Visit:
     on_percent: Callable[[int], None]
     should_stop: Callable[[], bool]
     get_build: Callable[[str], Build]
+    budget: Budget
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
     timings_s: dict[str, float] = field(default_factory=dict)
     presented: Sequence[HostKeyPin] = ()
+    presented_jumps: Sequence[HostKeyPin] = ()
+    credential: str = ""
     profile: Profile | None = None
     build: Build | None = None
     report: Report | None = None
@@ -235,6 +242,8 @@ class _Visit:
     ) -> Iterator[Connection]:
         connection = self._connect(secrets, jump_secrets)
         self.presented = connection.presented_host_keys
+        self.presented_jumps = connection.presented_jump_keys
+        self.credential = connection.secret.id if connection.secret else ""
         try:
             yield connection
         finally:
@@ -267,12 +276,17 @@ class _Visit:
         if self.job.host.transport is Transport.LOCAL:
             return open_local(secrets[0] if secrets else None)
         limits = msgspec.structs.replace(self.job.limits, connect_timeout_s=max(1, int(timeout_s)))
+        host = self.job.host
+        jumps = [
+            secret and resolve(secret, jump.address) for secret, jump in zip(jump_secrets, host.jumps, strict=False)
+        ]
         return open_ssh(
-            self.job.host,
-            secrets,
+            host,
+            [resolve(secret, host.address) for secret in secrets],
             limits,
             allow_new_host_key=self.job.allow_new_host_key,
-            jump_secrets=jump_secrets,
+            jump_secrets=jumps,
+            passwords=PasswordPolicy(self.budget, self.job.try_all_passwords),
         )
 
     def _work(self, connection: Connection, plan_line: bytes, reader: ReportReader) -> None:
@@ -321,8 +335,14 @@ class _Visit:
         secret = connection.secret
         with self._step("start", Phase.STAGING):
             for become in plan_becomes(profile, tools, secret):
+                account = self._become_account(connection, become)
+                if account and not self.budget.take(account):
+                    log.info("%s is not tried: its password was wrong too often", become.value)
+                    continue
                 try:
                     launched = launch(connection, staged, become, secret, self._left_s(STAGE_TIMEOUT_S))
+                    if account:
+                        self.budget.succeeded(account)
                 except PrivilegeError as error:
                     # Degraded: rules that need root say so themselves, one by one.
                     log.info("%s", error.message)
@@ -330,6 +350,14 @@ class _Visit:
                 self.profile = msgspec.structs.replace(profile, become=become)
                 return launched
         raise ProbeError("probe_crashed", "the probe could be started in no way")
+
+    def _become_account(self, connection: Connection, become: Become) -> Account | None:
+        """Whose password would be asked for on the way to root; None where none can be given."""
+        secret = connection.secret
+        if secret is None or become not in (Become.SUDO, Become.SU) or not (secret.become_password or secret.password):
+            return None
+        host = f"{self.job.host.address}:{self.job.host.port}"
+        return Account(host, "root" if become is Become.SU else connection.username, "become")
 
     def _start_guarded(
         self, connection: Connection, profile: Profile, build: Build, guard: Guard, tools: HostTools
@@ -339,7 +367,9 @@ class _Visit:
         self.tokens += [token]
         self.pending = [guard.place(token)]
         with self._step("stage", Phase.STAGING):
-            staged = put_probe(connection, build, guard, token, tools.names, self._left_s(STAGE_TIMEOUT_S))
+            staged = put_probe(
+                connection, build, guard, token, tools.names, self._left_s(STAGE_TIMEOUT_S), self.on_percent
+            )
         self.pending = []
         self.created += [staged.directory]
         self.removed += staged.stale
@@ -414,6 +444,8 @@ class _Visit:
             finished_at=datetime.now(UTC),
             profile=self.profile,
             presented_host_keys=list(self.presented),
+            presented_jump_keys=list(self.presented_jumps),
+            credential=self.credential,
             probe_digest=self.build.sha256 if self.build else "",
             matches=whole.matches if whole else [],
             rules=whole.rules if whole else [],

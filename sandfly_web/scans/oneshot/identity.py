@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec.structs
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
@@ -94,4 +95,6 @@ def collect_secrets(options: IdentityOptions) -> dict[str, str]:
 
 def credential_for(username: str, secrets: dict[str, str], become: Become) -> CredentialSecret:
     """The credential for one host; without a user name, that of the user who runs this."""
-    return CredentialSecret(username=username or getpass.getuser(), become=become, **secrets)
+    # The name makes wrong passwords count over all hosts of the run.
+    secret = CredentialSecret(username=username or getpass.getuser(), become=become, id="one-time")
+    return msgspec.structs.replace(secret, **secrets)

@@ -6,6 +6,7 @@ The one place where the web side runs a visit itself (`scanners.visit`): there i
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from sandfly_web.scans.oneshot.indicators import IndicatorFileError
 from sandfly_web.scans.oneshot.results import LEVELS
 from sandfly_web.scans.oneshot.runner import PRIORITY_LIMITS
 from sandfly_web.scans.oneshot.session import FORMATS, SessionError, run_session
+from scanners.budget import process_budget
 from scanners.contract import Become
 from scanners.visit import run_visit
 
@@ -52,7 +54,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            status = run_session(options, run_visit)
+            status = run_session(options, functools.partial(run_visit, budget=process_budget()))
         except (TargetError, IdentityError, SessionError, IndicatorFileError) as error:
             raise CommandError(str(error), returncode=2) from None
         except KeyboardInterrupt:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from sandfly_web.rules.fields import registry
+from sandfly_web.rules.told import OWN_KIND, read_subject, tell_subject
 from tests.rules.conftest import rule_text
 
 SHELL = rule_text(
@@ -17,8 +19,8 @@ SHELL = rule_text(
 )
 
 
-def record(host: str, kind: str, **values: Any) -> str:
-    return json.dumps({"type": "record", "host": host, "rules": ["r"], "subject": {**values, "kind": kind}})
+def record(host: str, subject: str, **values: Any) -> str:
+    return json.dumps({"type": "record", "host": host, "rules": ["r"], "subject": tell_subject(subject, values)})
 
 
 @pytest.fixture
@@ -133,3 +135,32 @@ def test_values_that_could_not_be_looked_at_stay_so(folder: Path) -> None:
     (folder / "records.jsonl").write_text(json.dumps(line) + "\n")
 
     assert "0 of 1 process records match" in run(folder, SHELL)
+
+
+def test_a_field_named_kind_of_a_record_is_told_beside_the_kind_of_its_subject() -> None:
+    record = {"kind": "module", "name": "dark"}
+
+    told = tell_subject("hidden", record)
+
+    assert told == {"kind": "hidden", "record_kind": "module", "name": "dark"}
+    assert read_subject(told) == ("hidden", record)
+    assert read_subject(tell_subject("process", {"pid": 1})) == ("process", {"pid": 1})
+
+
+def test_no_subject_has_a_field_of_the_name_that_stands_for_kind() -> None:
+    assert [name for name, subject in registry().items() if OWN_KIND in subject.fields] == []
+
+
+def test_rules_on_a_records_own_kind_match_what_scans_have_written(folder: Path) -> None:
+    lines = [
+        record("web1", "hidden", kind="module", name="dark"),
+        record("web1", "hidden", kind="method", name="taint"),
+    ]
+    (folder / "records.jsonl").write_text("\n".join(lines) + "\n")
+    rule = rule_text(
+        {"a": {"kind": "module"}, "condition": "a"},
+        logsource={"category": "hidden", "product": "linux"},
+        sandfly={"explain": "{kind} {name}"},
+    )
+
+    assert "  web1: module dark" in run(folder, rule).splitlines()

@@ -19,6 +19,7 @@ from sandfly_web.rules.fields import registry
 from sandfly_web.rules.metadata import is_typed
 from sandfly_web.rules.simplify import field_names
 from sandfly_web.rules.testing import Verdict, match_records, match_visits
+from sandfly_web.rules.told import read_subject
 
 MAX_LINE_CHARS = 4 * 1024 * 1024
 CHUNK = 5_000
@@ -92,7 +93,7 @@ def _read_line(records: Records, line: str, place: str) -> None:
             return
         subject = entry["subject"]
         if isinstance(subject, dict):
-            name, values = str(subject["kind"]), subject
+            name, values = read_subject(subject)
         else:
             name, values = str(subject), entry["record"]
         unknown = {field: {"$unknown": _reason(why)} for field, why in (entry.get("unknown") or {}).items()}

@@ -15,6 +15,7 @@ from sandfly_web.findings.fingerprint import fingerprint
 from sandfly_web.rules.compiled import CompiledRule, RuleType
 from sandfly_web.rules.explain import render
 from sandfly_web.rules.indicators.verify import level_of
+from sandfly_web.rules.told import tell_subject
 from sandfly_web.scans.cleaning import clean_mapping
 from scanners.contract import Outcome, RuleMatch, RuleState, ScanReport
 
@@ -56,7 +57,7 @@ def describe_finding(label: str, rule: CompiledRule, match: RuleMatch, observed_
         "rule": {**describe_rule(rule), "level": level_of(record, str(rule.level))},
         "status": str(RuleState.ALERT),
         "explanation": render(rule.explain, record),
-        "subject": {**record, "kind": match.subject},
+        "subject": tell_subject(match.subject, record),
         "truncated": list(match.truncated),
         "unknown": dict(match.unknown),
         "fingerprint": fingerprint(rule.id, label, match.subject, identity),
@@ -120,7 +121,7 @@ def split_matches(
         findings += [describe_finding(label, rule, match, report.finished_at) for rule in alerting]
         collecting = [rule.name for rule in matched if rule not in alerting]
         if collecting:
-            subject = {**clean_mapping(match.record), "kind": match.subject}
+            subject = tell_subject(match.subject, clean_mapping(match.record))
             records.append({"type": "record", "host": label, "rules": collecting, "subject": subject})
     findings.sort(key=lambda finding: (-LEVELS.index(finding["rule"]["level"]), finding["rule"]["name"]))
     return findings, records

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sandfly_web.rules.fields import registry
+from sandfly_web.rules.told import read_subject
 from sandfly_web.scans.oneshot.results import LEVELS, HostResult, Summary
 
 STYLES = {
@@ -27,7 +28,6 @@ STYLES = {
 MAX_VALUE = 300
 MAX_EPOCH_S = 253402300799  # the last second of year 9999, where datetime ends
 # Said in the sentence or the heading already.
-LEFT_OUT = {"kind"}
 
 
 def visible(value: object) -> str:
@@ -59,10 +59,11 @@ def evidence_table(subject: dict[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    for name in sorted(subject):
-        value = subject[name]
-        if name not in LEFT_OUT and value not in (None, "", []):
-            table.add_row(visible(name), Text(format_value(value, unit_of(subject["kind"], name))))
+    kind, record = read_subject(subject)
+    for name in sorted(record):
+        value = record[name]
+        if value not in (None, "", []):
+            table.add_row(visible(name), Text(format_value(value, unit_of(kind, name))))
     return table
 
 

@@ -198,6 +198,8 @@ SCAN_SILENCE_S = env.integer("SANDFLY_SCAN_SILENCE", 30)
 SCAN_MAX_ATTEMPTS = env.integer("SANDFLY_SCAN_ATTEMPTS", 3)
 SCAN_EXPIRES_S = env.integer("SANDFLY_SCAN_EXPIRES", 3600)
 ZONE_QUEUE_LENGTH = env.integer("SANDFLY_ZONE_QUEUE_LENGTH", 500)
+# Reports that may wait before ingest; from half of it on fewer visits begin.
+INGEST_BACKLOG = env.integer("SANDFLY_INGEST_BACKLOG", 2000)
 # What is kept: final scans, and records that a host no longer has.
 SCAN_RETENTION_DAYS = env.integer("SANDFLY_SCAN_RETENTION_DAYS", 90)
 RECORD_RETENTION_DAYS = env.integer("SANDFLY_RECORD_RETENTION_DAYS", 365)

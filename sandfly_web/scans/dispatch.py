@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Window
+from django.db.models.functions import RowNumber
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
@@ -27,7 +28,7 @@ from sandfly_web.scans.jobs import JobError, build_job, load_jumps, scans_for_jo
 from sandfly_web.scans.models import Plan, Scan
 from sandfly_web.scans.schedules import Held, held_back
 from sandfly_web.scans.services import CANCEL_MARK_S
-from scanners.contract import SCAN_TASK, ScanJob, cancel_key, plan_key, set_key, zone_queue
+from scanners.contract import INGEST_QUEUE, SCAN_TASK, ScanJob, cancel_key, plan_key, set_key, zone_queue
 
 if TYPE_CHECKING:
     import random
@@ -145,7 +146,11 @@ def _waiting(now: datetime, held: Held) -> QuerySet[Scan]:
 
 
 def _next_in_line(zone_id: int, now: datetime, held: Held) -> QuerySet[Scan]:
-    """Waiting scans of a zone by priority and age: of each host the first, and none while one is in flight."""
+    """Waiting scans of a zone: of each host the first, and none while one is in flight.
+
+    By priority, and within it in turns: one of each schedule and batch, then the next of each, so that a schedule of
+    ten hosts does not wait until one of a hundred thousand is through.
+    """
     in_flight = Scan.objects.filter(host=OuterRef("host"), status__in=Scan.UNFINISHED, dispatched_at__isnull=False)
     same_age = Q(created_at=OuterRef("created_at"), pk__lt=OuterRef("pk"))
     older = Q(priority=OuterRef("priority")) & (Q(created_at__lt=OuterRef("created_at")) | same_age)
@@ -153,7 +158,14 @@ def _next_in_line(zone_id: int, now: datetime, held: Held) -> QuerySet[Scan]:
     return (
         _waiting(now, held)
         .filter(~Exists(in_flight), ~Exists(before), host__zone=zone_id)
-        .order_by("-priority", "created_at", "pk")
+        .annotate(
+            turn=Window(
+                RowNumber(),
+                partition_by=[F("priority"), F("schedule"), F("batch")],
+                order_by=[F("created_at"), F("pk")],
+            )
+        )
+        .order_by("-priority", "turn", "created_at", "pk")
     )
 
 
@@ -187,16 +199,35 @@ def _send_zone(redis: Redis, zone_id: int, now: datetime, held: Held) -> int:
         in_flight = Scan.objects.filter(
             host__zone=zone_id, status__in=Scan.UNFINISHED, dispatched_at__isnull=False
         ).count()
-        room = settings.ZONE_QUEUE_LENGTH - in_flight
+        room = queue_length(redis) - in_flight
         if room <= 0:
             return 0
-        claimed = _next_in_line(zone_id, now, held).select_for_update(skip_locked=True, of=("self",), no_key=True)
-        scans = list(scans_for_jobs(claimed)[:room])
+        scans = _lock(list(_next_in_line(zone_id, now, held).values_list("pk", flat=True)[:room]))
         jobs = _build_jobs(scans, zone_id, now)
         Scan.objects.filter(pk__in=[job.scan_id for job in jobs]).update(dispatched_at=now, heartbeat_at=None)
         outgoing = _Outgoing(zone_queue(zone.name), jobs, _plans_of(jobs), now)
         transaction.on_commit(lambda: _publish(redis, outgoing))
     return len(jobs)
+
+
+def queue_length(redis: Redis) -> int:
+    """How many scans of a zone may be in flight: ZONE_QUEUE_LENGTH, less while reports pile up before ingest.
+
+    From half of INGEST_BACKLOG on it shrinks, at all of it nothing is sent: what is visited faster than it is stored
+    would only fill the memory of Redis.
+    """
+    waiting = int(redis.llen(INGEST_QUEUE))
+    share = 2 * (1 - waiting / settings.INGEST_BACKLOG)
+    return int(settings.ZONE_QUEUE_LENGTH * max(0.0, min(1.0, share)))
+
+
+def _lock(chosen: list[UUID]) -> list[Scan]:
+    """The scans in the order given, without those that somebody else is changing (PostgreSQL locks no windows)."""
+    free = Scan.objects.select_for_update(skip_locked=True, of=("self",), no_key=True).filter(
+        pk__in=chosen, status=Scan.Status.QUEUED, dispatched_at__isnull=True, cancel_requested_at__isnull=True
+    )
+    found = {scan.pk: scan for scan in scans_for_jobs(free).order_by()}
+    return [found[pk] for pk in chosen if pk in found]
 
 
 def _plans_of(jobs: list[ScanJob]) -> list[_Keep]:

@@ -81,14 +81,14 @@ def _round(make: Any, hosts: list[Any], plan: Any, rules: list[Any], server: int
         scan = make.scan(host, plan=plan, in_flight=True)
         found = [match(rule, path=f"/tmp/{i}") for i, rule in zip(range(MATCHES), itertools.cycle(rules))]
         bodies.append(encode(report(scan, *found)))
-    cpu, server_cpu, started = time.process_time(), _tree_cpu_s(server), time.monotonic()
+    cpu, server_cpu, started = time.process_time(), tree_cpu_s(server), time.monotonic()
     for body in bodies:
         if not ingest_report(body, NOW):
             raise RuntimeError("a report was not stored")
-    return time.process_time() - cpu, _tree_cpu_s(server) - server_cpu, time.monotonic() - started
+    return time.process_time() - cpu, tree_cpu_s(server) - server_cpu, time.monotonic() - started
 
 
-def _tree_cpu_s(parent: int) -> float:
+def tree_cpu_s(parent: int) -> float:
     """CPU of a process and its living children, proc(5)."""
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):

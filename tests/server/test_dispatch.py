@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import threading
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -471,3 +472,65 @@ def test_a_sealed_credential_opens_only_with_the_zones_key(make, tick, redis):
     [job] = jobs(redis, zone)
     secret = unseal(job.credentials[0], base64.b64encode(bytes(key)).decode())
     assert (secret.username, secret.password, secret.become) == ("scan", "pass-word", "sudo")
+
+
+# --- whose turn it is ----------------------------------------------------------------------------------------------
+
+
+def test_a_small_schedule_does_not_wait_for_a_large_one(make, tick, settings):
+    settings.ZONE_QUEUE_LENGTH = 6
+    make.rule()
+    zone, large, small = make.zone(), make.schedule(), make.schedule()
+    for _ in range(30):
+        make.scan(make.host(zone), schedule=large)
+    for _ in range(2):
+        make.scan(make.host(zone), schedule=small)
+
+    tick()
+
+    sent = Scan.objects.filter(dispatched_at__isnull=False)
+    assert (sent.filter(schedule=large).count(), sent.filter(schedule=small).count()) == (4, 2)
+
+
+def test_batches_take_turns_too_and_priority_goes_before_turns(make, tick, settings):
+    settings.ZONE_QUEUE_LENGTH = 4
+    make.rule()
+    zone, batches = make.zone(), [uuid.uuid4(), uuid.uuid4()]
+    for batch in batches:
+        for _ in range(5):
+            make.scan(make.host(zone), batch=batch)
+    urgent = [make.scan(make.host(zone), batch=batches[1], priority=Scan.Priority.HIGH) for _ in range(2)]
+
+    tick()
+
+    sent = Scan.objects.filter(dispatched_at__isnull=False)
+    assert {scan.pk for scan in urgent} <= set(sent.values_list("pk", flat=True))
+    rest = sent.exclude(priority=Scan.Priority.HIGH)
+    assert sorted(rest.values_list("batch", flat=True)) == sorted(batches)
+
+
+def test_a_zone_whose_queue_is_full_does_not_hold_up_another(make, tick, settings):
+    settings.ZONE_QUEUE_LENGTH = 2
+    make.rule()
+    busy, idle = make.zone(), make.zone()
+    for _ in range(10):
+        make.scan(make.host(busy))
+    late = make.scan(make.host(idle))
+
+    assert tick().sent == 3
+
+    late.refresh_from_db()
+    assert late.dispatched_at is not None
+
+
+@pytest.mark.parametrize(("reports", "sent"), [(0, 8), (50, 8), (75, 4), (100, 0), (400, 0)])
+def test_fewer_visits_begin_while_reports_pile_up(make, tick, redis, settings, reports, sent):
+    settings.ZONE_QUEUE_LENGTH, settings.INGEST_BACKLOG = 8, 100
+    make.rule()
+    zone = make.zone()
+    for _ in range(10):
+        make.scan(make.host(zone))
+    for _ in range(reports):
+        redis.rpush("ingest", "report")
+
+    assert tick().sent == sent

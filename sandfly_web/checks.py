@@ -9,18 +9,17 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from scanners.contract import HEARTBEAT_TTL_S, Limits
-
-# A worker that lives is heard at least once in this time even when one heartbeat is lost.
-MIN_SILENCE_S = 2 * HEARTBEAT_TTL_S
+from scanners.contract import Limits
 
 
 @register()
 def check_scan_times(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
     """Times that must nest: heartbeat < silence, dispatch interval < silence, visit < expiry."""
     found: list[CheckMessage] = []
-    if settings.SCAN_SILENCE_S < MIN_SILENCE_S:
-        hint = f"Set SANDFLY_SCAN_SILENCE to {MIN_SILENCE_S} or more."
+    # A worker that lives is heard at least once in this time even when one heartbeat is lost.
+    min_silence_s = 2 * settings.HEARTBEAT_TTL_S
+    if min_silence_s > settings.SCAN_SILENCE_S:
+        hint = f"Set SANDFLY_SCAN_SILENCE to {min_silence_s} or more."
         message = "SCAN_SILENCE_S is so short that scans of living workers would be started again"
         found.append(Error(message, hint=hint, id="sandfly.E001"))
     if settings.DISPATCH_INTERVAL_S * 2 > settings.SCAN_SILENCE_S:
@@ -40,6 +39,8 @@ def check_scan_numbers(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) 
     """Numbers that must be at least one, and retention that keeps something."""
     names = {
         "DISPATCH_INTERVAL_S": "SANDFLY_DISPATCH_INTERVAL",
+        "HEARTBEAT_TTL_S": "SANDFLY_HEARTBEAT_TTL",
+        "SCAN_RETRY_S": "SANDFLY_SCAN_RETRY",
         "SCAN_MAX_ATTEMPTS": "SANDFLY_SCAN_ATTEMPTS",
         "ZONE_QUEUE_LENGTH": "SANDFLY_ZONE_QUEUE_LENGTH",
         "SCAN_RETENTION_DAYS": "SANDFLY_SCAN_RETENTION_DAYS",

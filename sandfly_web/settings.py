@@ -8,6 +8,7 @@ from django.core.management.utils import get_random_secret_key
 
 from sandfly_web import env
 from sandfly_web.embedded.paths import DataDir, default_data_dir
+from scanners.contract import HEARTBEAT_TTL_DEFAULT_S
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = DataDir(default_data_dir())
@@ -195,6 +196,9 @@ LOGGING = {
 # How often beat looks for due hosts, and how long a silent scan is waited for before it is queued again.
 DISPATCH_INTERVAL_S = env.integer("SANDFLY_DISPATCH_INTERVAL", 5)
 SCAN_SILENCE_S = env.integer("SANDFLY_SCAN_SILENCE", 30)
+HEARTBEAT_TTL_S = env.integer("SANDFLY_HEARTBEAT_TTL", HEARTBEAT_TTL_DEFAULT_S)
+# A visit that failed is tried again after about this long, then after four times as long.
+SCAN_RETRY_S = env.integer("SANDFLY_SCAN_RETRY", 30)
 SCAN_MAX_ATTEMPTS = env.integer("SANDFLY_SCAN_ATTEMPTS", 3)
 SCAN_EXPIRES_S = env.integer("SANDFLY_SCAN_EXPIRES", 3600)
 ZONE_QUEUE_LENGTH = env.integer("SANDFLY_ZONE_QUEUE_LENGTH", 500)

@@ -47,8 +47,8 @@ def cancel_key(scan_id: str) -> str:
     return f"sandfly:scan:{scan_id}:cancel"
 
 
-HEARTBEAT_INTERVAL_S = 2
-HEARTBEAT_TTL_S = 15
+# How long a heartbeat counts, unless SANDFLY_HEARTBEAT_TTL says otherwise, to workers and to the web side alike.
+HEARTBEAT_TTL_DEFAULT_S = 15
 
 Name = Annotated[str, Meta(max_length=255)]
 Text = Annotated[str, Meta(max_length=4096)]

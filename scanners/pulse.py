@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 import redis
 
 from scanners.contract import (
-    HEARTBEAT_INTERVAL_S,
-    HEARTBEAT_TTL_S,
+    HEARTBEAT_TTL_DEFAULT_S,
     Heartbeat,
     Phase,
     ScanJob,
@@ -30,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # Many visits may be new at once: each round trip stays short.
 VISITS_PER_ROUND_TRIP = 500
+# A few may be late or lost before a visit counts as silent.
+BEATS_PER_TTL = 7.5
 
 
 class Pulse:
@@ -71,9 +72,10 @@ class Pulse:
 class Pulses:
     """The visits under way; `connect` gives the Redis they are told to."""
 
-    def __init__(self, connect: Callable[[], redis.Redis], interval_s: float = HEARTBEAT_INTERVAL_S) -> None:
+    def __init__(self, connect: Callable[[], redis.Redis], ttl_s: float = HEARTBEAT_TTL_DEFAULT_S) -> None:
         self._connect = connect
-        self._interval_s = interval_s
+        self._ttl_ms = int(ttl_s * 1000)
+        self._interval_s = ttl_s / BEATS_PER_TTL
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._beating: set[Pulse] = set()
@@ -118,7 +120,7 @@ class Pulses:
         try:
             pipe = self._connect().pipeline(transaction=False)
             for pulse in pulses:
-                pipe.set(heartbeat_key(pulse.scan_id), encode(pulse.heartbeat()), ex=HEARTBEAT_TTL_S)
+                pipe.set(heartbeat_key(pulse.scan_id), encode(pulse.heartbeat()), px=self._ttl_ms)
                 pipe.exists(cancel_key(pulse.scan_id))
             answers = pipe.execute()
         except redis.RedisError as error:

@@ -21,6 +21,7 @@ from kombu.exceptions import OperationalError
 from scanners.app import app, current_scan, redis_url
 from scanners.budget import WINDOW_S, Budget, MemoryCounters
 from scanners.contract import (
+    HEARTBEAT_TTL_DEFAULT_S,
     INGEST_QUEUE,
     INGEST_TASK,
     SCAN_TASK,
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 # Longer than any message lives, so that a second delivery of it always finds the first one's mark.
 CLAIM_TTL_S = 2 * 86400
 REDIS_TIMEOUT_S = 10
+TTL_VARIABLE = "SANDFLY_HEARTBEAT_TTL"
 # How long a finished report waits for Redis to come back before it is given up; the scan is then run again anyway.
 DELIVERY_LIMIT_S = 3600
 DELIVERY_PAUSE_S = (1.0, 30.0)
@@ -61,7 +63,7 @@ def _redis() -> redis.Redis:
 
 @functools.cache
 def _pulses() -> Pulses:
-    return Pulses(_redis)
+    return Pulses(_redis, heartbeat_ttl_s())
 
 
 @functools.cache
@@ -70,6 +72,12 @@ def _zone_key() -> ZoneKey:
     if not path:
         raise AuthError("credential_unsealable", f"this worker has no zone key: set {KEY_FILE_VARIABLE}")
     return read_zone_key(Path(path))
+
+
+@functools.cache
+def heartbeat_ttl_s() -> int:
+    """How long a heartbeat counts; the web side is told the same by the same variable."""
+    return int(os.environ.get(TTL_VARIABLE) or HEARTBEAT_TTL_DEFAULT_S)
 
 
 def worker_name() -> str:

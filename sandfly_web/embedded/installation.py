@@ -29,6 +29,7 @@ from sandfly_web.rules.compiled import RuleErrors
 from sandfly_web.rules.services import load_catalog
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from sandfly_web.embedded.paths import DataDir
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WEB_TIMEOUT_S = 60
 HEALTH_TIMEOUT_S = 5
-SERVER_CHECK_S = 2.0
+SERVER_CHECK_S = 1.0
+# Servers that ran before are started again for as long as it takes: a full disk or a mistaken kill passes.
+LONGEST_RESTART_PAUSE_S = 30.0
 
 
 class StopRequested(BaseException):
@@ -65,6 +68,16 @@ class Options:
         return f"http://{host}:{self.port}"
 
 
+@dataclass
+class Kept:
+    """An embedded server and how to start it."""
+
+    start: Callable[[DataDir], Running]
+    running: Running
+    failures: int = 0
+    again_at: float | None = None
+
+
 class Installation:
     """One data directory brought to life; `run` returns when it is stopped."""
 
@@ -74,7 +87,7 @@ class Installation:
         self.screen = screen
         self.redis_url = redis_url
         self.supervisor = Supervisor(data, screen.service)
-        self.servers: list[Running] = []
+        self.servers: list[Kept] = []
 
     def run(self) -> None:
         """Raises EmbeddedError when something cannot be started or kept running; leaves no process behind."""
@@ -123,16 +136,17 @@ class Installation:
     def _start_servers(self, stack: ExitStack) -> None:
         if not is_external("DATABASE_URL"):
             with self.screen.step("PostgreSQL") as step:
-                self._keep(stack, postgres.start(self.data))
+                self._keep(stack, postgres.start)
                 step.detail = f"in {self.data.cluster}"
         if not is_external("REDIS_URL"):
             with self.screen.step("Redis") as step:
-                self._keep(stack, redis.start(self.data))
+                self._keep(stack, redis.start)
                 step.detail = f"in {self.data.redis}"
 
-    def _keep(self, stack: ExitStack, server: Running) -> None:
-        self.servers.append(server)
-        stack.callback(server.stop)
+    def _keep(self, stack: ExitStack, start: Callable[[DataDir], Running]) -> None:
+        kept = Kept(start, start(self.data))
+        self.servers.append(kept)
+        stack.callback(lambda: kept.running.stop())
 
     def _migrate(self) -> str:
         try:
@@ -193,14 +207,32 @@ class Installation:
         stack.callback(end_session, builder)
 
     def _serve(self) -> None:
-        """Until a signal comes or a server or process cannot be kept running."""
+        """Until a signal comes or a process cannot be kept running."""
         connections.close_all()
         self.screen.line("Ctrl-C stops everything; the data stays.", "dim")
         while True:
             self.supervisor.tend(SERVER_CHECK_S)
-            for server in self.servers:
-                if not server.is_running():
-                    raise EmbeddedError(f"{server.name} ended by itself: see {self.data.logs}")
+            for kept in self.servers:
+                self._tend_server(kept)
+
+    def _tend_server(self, kept: Kept) -> None:
+        """Start a server again that ended by itself; its clients connect again by themselves."""
+        if kept.running.is_running():
+            kept.failures = 0
+            return
+        if kept.again_at is not None and time.monotonic() < kept.again_at:
+            return
+        name = kept.running.name
+        if kept.again_at is None:
+            self.screen.service(name, "ended by itself, starts again")
+        kept.running.stop()
+        try:
+            kept.running, kept.again_at = kept.start(self.data), None
+        except EmbeddedError as error:
+            kept.failures += 1
+            pause_s = min(2.0**kept.failures, LONGEST_RESTART_PAUSE_S)
+            kept.again_at = time.monotonic() + pause_s
+            self.screen.service(name, f"{error}; tried again in {pause_s:.0f} s")
 
 
 def is_external(name: str) -> bool:

@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 MAX_MATCHES = 200_000
 MAX_PATHS = 1000
 MAX_WHYS = 16
-RETRY_BASE_S = 30
 RETRY_FACTOR = 4
 
 
@@ -252,9 +251,9 @@ def _retry_at(scan: Scan, report: ScanReport, now: datetime) -> datetime | None:
     can_help = report.outcome == Outcome.FAILED and report.failure is not None and report.failure.retryable
     if not can_help or scan.attempt >= settings.SCAN_MAX_ATTEMPTS or scan.cancel_requested_at is not None:
         return None
-    backoff_s = RETRY_BASE_S * RETRY_FACTOR ** (scan.attempt - 1)
+    backoff_s = settings.SCAN_RETRY_S * RETRY_FACTOR ** (scan.attempt - 1)
     # Spread by the scan's own random id: hosts that failed together do not come back together.
-    retry_at = now + timedelta(seconds=backoff_s + scan.pk.int % RETRY_BASE_S)
+    retry_at = now + timedelta(seconds=backoff_s + scan.pk.int % settings.SCAN_RETRY_S)
     return retry_at if retry_at < scan.expires_at else None
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,10 +106,11 @@ def descendants(pid: int) -> Iterator[int]:
                 yield from descendants(int(child))
 
 
-def environment(data: Path) -> dict[str, str]:
+def environment(data: Path, changes: Mapping[str, str] | None = None) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
     # The shortest silence that the settings allow, so that a lost scan is seen soon.
-    return {**kept, "SANDFLY_DATA_DIR": str(data), "SANDFLY_SCAN_SILENCE": "30", "SANDFLY_DISPATCH_INTERVAL": "1"}
+    own = {"SANDFLY_DATA_DIR": str(data), "SANDFLY_SCAN_SILENCE": "30", "SANDFLY_DISPATCH_INTERVAL": "1"}
+    return {**kept, **own, **(changes or {})}
 
 
 def manage(data: Path, *arguments: str) -> str:
@@ -118,9 +119,9 @@ def manage(data: Path, *arguments: str) -> str:
 
 
 @contextmanager
-def run_product() -> Iterator[Product]:
-    """Starts an empty installation without a first scan, and stops it."""
-    root = Path(tempfile.mkdtemp(prefix="sf-e2e-", dir="/tmp"))
+def run_product(changes: Mapping[str, str] | None = None, parent: str = "/tmp") -> Iterator[Product]:
+    """Starts an empty installation without a first scan, and stops it. `changes` go into its environment."""
+    root = Path(tempfile.mkdtemp(prefix="sf-e2e-", dir=parent))
     root.chmod(0o711)
     data, log = root / "d", root / "up.log"
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -128,7 +129,7 @@ def run_product() -> Iterator[Product]:
     argv = [sys.executable, "manage.py", "up", "--no-scan", "--port", str(port)]
     with log.open("wb") as out:
         process = subprocess.Popen(
-            argv, cwd=ROOT, env=environment(data), stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            argv, cwd=ROOT, env=environment(data, changes), stdin=subprocess.DEVNULL, stdout=out, stderr=out
         )
     try:
         wait_for_console(process, log)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from scanners.contract import HEARTBEAT_INTERVAL_S, Outcome, heartbeat_key
+from scanners.contract import HEARTBEAT_TTL_DEFAULT_S, Outcome, heartbeat_key
 from tests.fleet.fleet import Fleet, wait_quiet
 from tests.fleet.kinds import addresses
 from tests.fleet.site import Site, make_site
@@ -59,7 +59,7 @@ def visit_all(fleet: Fleet, site: Site) -> Round:
     done, begun = Round(), time.monotonic()
     jobs = [site.job(fleet.endpoint(address), scan_id=f"{begun}-{address}") for address in addresses("sluggish", HOSTS)]
     site.send(jobs)
-    time.sleep(2 * HEARTBEAT_INTERVAL_S)
+    time.sleep(HEARTBEAT_TTL_DEFAULT_S / 3)
     with Redis.from_url(site.redis_url) as redis:
         done.at_once = redis.exists(*(heartbeat_key(job.scan_id) for job in jobs))
     reports = list(site.reports(HOSTS, 60))

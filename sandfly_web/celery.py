@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from celery import Celery
-from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sandfly_web.settings")
 
@@ -38,6 +37,7 @@ def configure(application: Celery) -> None:
         # Celery's Django support closes the database connection before and after every task unless told to wait.
         CELERY_DB_REUSE_MAX=TASKS_PER_CONNECTION,
         timezone="UTC",
+        beat_scheduler="sandfly_web.beat:SteadyScheduler",
         beat_schedule={
             "dispatch": {
                 "task": "sandfly_web.scans.dispatch",
@@ -62,7 +62,7 @@ def configure(application: Celery) -> None:
             },
             "retain": {
                 "task": "sandfly_web.scans.retain",
-                "schedule": crontab(minute="17"),
+                "schedule": 3600,
                 "options": {"expires": 3000},
             },
         },

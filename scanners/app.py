@@ -14,6 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from celery import Celery
 
+from scanners.contract import HEARTBEAT_TTL_DEFAULT_S, UNACKNOWLEDGED_KEY
+
+TTL_VARIABLE = "SANDFLY_HEARTBEAT_TTL"
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 LOG_FORMAT = "%(asctime)s %(levelname)s scan=%(scan_id)s %(name)s: %(message)s"
 
@@ -23,6 +26,11 @@ current_scan: ContextVar[str] = ContextVar("current_scan", default="-")
 def redis_url() -> str:
     """REDIS_URL as redis-py takes it: `redis://…`, `rediss://…` or `unix:///path?db=N`."""
     return os.environ.get("REDIS_URL") or DEFAULT_REDIS_URL
+
+
+def heartbeat_ttl_s() -> int:
+    """How long a heartbeat counts; the web side is told the same by the same variable."""
+    return int(os.environ.get(TTL_VARIABLE) or HEARTBEAT_TTL_DEFAULT_S)
 
 
 def broker_url(url: str) -> str:
@@ -61,6 +69,17 @@ app.conf.update(
     # Early: a worker that dies leaves a silent heartbeat, and the dispatcher queues the scan again as a new attempt.
     task_acks_late=False,
     worker_prefetch_multiplier=1,
+    # Messages that a worker took in advance come back this long after, so that they do not die with it. Kept apart
+    # from the web side's, which the dispatcher need not look at. A message that comes twice is dropped by its claim.
+    broker_transport_options={
+        "visibility_timeout": 4 * heartbeat_ttl_s(),
+        "unacked_key": UNACKNOWLEDGED_KEY,
+        "unacked_index_key": f"{UNACKNOWLEDGED_KEY}:index",
+        "unacked_mutex_key": f"{UNACKNOWLEDGED_KEY}:mutex",
+        "unacked_mutex_expire": heartbeat_ttl_s(),
+        "unacked_restore_interval": max(1, heartbeat_ttl_s() // 3),
+        "unacked_restore_throttle": 1,
+    },
     # One worker serves one queue; what is there beside it belongs to others.
     task_create_missing_queues=True,
     worker_hijack_root_logger=True,

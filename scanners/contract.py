@@ -49,6 +49,8 @@ def cancel_key(scan_id: str) -> str:
 
 # How long a heartbeat counts, unless SANDFLY_HEARTBEAT_TTL says otherwise, to workers and to the web side alike.
 HEARTBEAT_TTL_DEFAULT_S = 15
+# Hash of messages that workers took and did not acknowledge yet, as Kombu writes it.
+UNACKNOWLEDGED_KEY = "sandfly:unacked:workers"
 
 Name = Annotated[str, Meta(max_length=255)]
 Text = Annotated[str, Meta(max_length=4096)]

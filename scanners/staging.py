@@ -112,7 +112,7 @@ def run_stage(
     """Uploads the probe into a fresh directory, the first of `places` (paths that do not exist yet) where it can run.
 
     After an error any of `places` may exist and has to be removed. Raises ProbeError: `no_exec_dir`, `upload_failed`,
-    `digest_mismatch`; ConnectError.
+    `digest_mismatch`; NoRoomError; ConnectError.
     """
     if not places:
         raise ProbeError("no_exec_dir", "the host has no directory where a program may be put and run")
@@ -178,7 +178,7 @@ def _verify(
     connection: Connection, build: Build, staged: Staged, answers: dict[str, list[str]], timeout_s: float
 ) -> None:
     if "short" in answers:
-        raise ProbeError("upload_failed", "the probe did not arrive whole: is the file system of the host full?")
+        raise NoRoomError(staged.directory)
     digest = answers.get("digest", [""])[0].split(" ")[0].lower()
     if not digest:
         digest = _read_back(connection, build, staged, timeout_s)
@@ -193,6 +193,14 @@ def _read_back(connection: Connection, build: Build, staged: Staged, timeout_s: 
     done = connection.run(argv, timeout_s=timeout_s, max_bytes=build.size + MAX_ANSWER_BYTES)
     _, _, content = done.stdout.partition(mark.encode() + b"\n")
     return hashlib.sha256(content).hexdigest()
+
+
+class NoRoomError(ProbeError):
+    """The probe did not arrive whole in `directory`, which is removed again; another place may have room."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__("upload_failed", "the probe did not arrive whole: is the file system of the host full?")
+        self.directory = directory
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,9 @@ import msgspec.structs
 import redis
 from kombu.exceptions import OperationalError
 
-from scanners.app import app, current_scan, redis_url
+from scanners.app import app, current_scan, heartbeat_ttl_s, redis_url
 from scanners.budget import WINDOW_S, Budget, MemoryCounters
 from scanners.contract import (
-    HEARTBEAT_TTL_DEFAULT_S,
     INGEST_QUEUE,
     INGEST_TASK,
     SCAN_TASK,
@@ -45,7 +44,6 @@ log = logging.getLogger(__name__)
 # Longer than any message lives, so that a second delivery of it always finds the first one's mark.
 CLAIM_TTL_S = 2 * 86400
 REDIS_TIMEOUT_S = 10
-TTL_VARIABLE = "SANDFLY_HEARTBEAT_TTL"
 # How long a finished report waits for Redis to come back before it is given up; the scan is then run again anyway.
 DELIVERY_LIMIT_S = 3600
 DELIVERY_PAUSE_S = (1.0, 30.0)
@@ -72,12 +70,6 @@ def _zone_key() -> ZoneKey:
     if not path:
         raise AuthError("credential_unsealable", f"this worker has no zone key: set {KEY_FILE_VARIABLE}")
     return read_zone_key(Path(path))
-
-
-@functools.cache
-def heartbeat_ttl_s() -> int:
-    """How long a heartbeat counts; the web side is told the same by the same variable."""
-    return int(os.environ.get(TTL_VARIABLE) or HEARTBEAT_TTL_DEFAULT_S)
 
 
 def worker_name() -> str:

@@ -53,7 +53,7 @@ from scanners.launch import Launched, launch, plan_becomes
 from scanners.profile import HostTools, choose_build, run_profile
 from scanners.report import Report, ReportReader
 from scanners.running import run_probe
-from scanners.staging import Build, Staged, new_name, run_removal, run_stage
+from scanners.staging import Build, NoRoomError, Staged, new_name, run_removal, run_stage
 from scanners.transport import PasswordPolicy, open_local, open_ssh
 
 log = logging.getLogger(__name__)
@@ -307,16 +307,25 @@ class _Visit:
         return self.get_build(choose_build(profile))
 
     def _start(self, connection: Connection, profile: Profile, build: Build, tools: HostTools) -> Launched:
-        """Stages and starts; a directory that turns out not to run programs is left for the next one."""
+        """Stages and starts; a directory that has no room, or turns out not to run programs, is left for the next."""
         parents = list(tools.directories)
         while True:
-            staged = self._stage(connection, build, tools, parents)
+            staged: Staged | None = None
             try:
+                staged = self._stage(connection, build, tools, parents)
                 return self._become(connection, staged, profile, tools)
             except ProbeError as error:
-                parents = parents[parents.index(staged.directory.rpartition("/")[0]) + 1 :]
-                if error.code != "no_exec_dir" or not parents:
+                unfit = self._unfit_directory(error, staged)
+                parents = parents[parents.index(unfit.rpartition("/")[0]) + 1 :] if unfit else []
+                if not parents:
                     raise
+
+    def _unfit_directory(self, error: ProbeError, staged: Staged | None) -> str:
+        """The directory that is to blame, or "" when none is."""
+        if isinstance(error, NoRoomError):
+            self.created.append(error.directory)
+            return error.directory
+        return staged.directory if staged and error.code == "no_exec_dir" else ""
 
     def _stage(self, connection: Connection, build: Build, tools: HostTools, parents: list[str]) -> Staged:
         uid = self.profile.uid if self.profile and self.profile.uid else 0

@@ -77,6 +77,9 @@ class Kept:
     failures: int = 0
     again_at: float | None = None
 
+    def stop(self) -> None:
+        self.running.stop()
+
 
 class Installation:
     """One data directory brought to life; `run` returns when it is stopped."""
@@ -146,7 +149,7 @@ class Installation:
     def _keep(self, stack: ExitStack, start: Callable[[DataDir], Running]) -> None:
         kept = Kept(start, start(self.data))
         self.servers.append(kept)
-        stack.callback(lambda: kept.running.stop())
+        stack.callback(kept.stop)
 
     def _migrate(self) -> str:
         try:

@@ -97,10 +97,7 @@ def all_services(data: DataDir, *, host: str, port: int, redis_url: str) -> list
     environment = dict(os.environ)
     web = web_environment(environment, data, host)
     worker = worker_environment(environment, redis_url=redis_url, key_file=str(data.zone_key(DEFAULT_ZONE)))
-    beat = [
-        *python("celery", "-A", "sandfly_web", "beat", "--loglevel", "WARNING"),
-        *("--schedule", str(data.root / "beat-schedule"), "--pidfile", ""),
-    ]
+    beat = python("celery", "-A", "sandfly_web", "beat", "--loglevel", "WARNING", "--pidfile", "")
     ingest = [
         *python("celery", "-A", "sandfly_web", "worker", "--queues", "ingest,web", "--hostname", "ingest@%h"),
         *("--concurrency", "2", *ALONE, "--loglevel", "WARNING"),

@@ -27,7 +27,7 @@ from sandfly_web.scans.claims import claim_due
 from sandfly_web.scans.jobs import JobError, build_job, load_jumps, scans_for_jobs
 from sandfly_web.scans.models import Plan, Scan
 from sandfly_web.scans.schedules import Held, held_back
-from sandfly_web.scans.services import CANCEL_MARK_S
+from sandfly_web.scans.services import CANCEL_MARK_S, longest_retry_s
 from scanners.contract import INGEST_QUEUE, SCAN_TASK, ScanJob, cancel_key, plan_key, set_key, zone_queue
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def _follow(redis: Redis, now: datetime, held: Held) -> tuple[int, int, int]:
     with transaction.atomic():
         if not _take_lock(FOLLOW_LOCK):
             return 0, 0, 0
+        heartbeats.mend_times(now)
         heard = heartbeats.follow_running(redis, now)
         ended = _expire(redis, now, held) + _cancel(redis, now)
         taken_back = heartbeats.recover_silent(redis, now) + heartbeats.resend_lost(redis, now)
@@ -96,9 +97,8 @@ def _expire(redis: Redis, now: datetime, held: Held) -> int:
     message = "no worker finished it before it expired"
     waiting = held.leave_out(Scan.objects.filter(status=Scan.Status.QUEUED, expires_at__lte=now))
     ended = _end(redis, waiting, Scan.Status.EXPIRED, now, message)
-    if heartbeats.has_reports_waiting(redis):
-        return ended
-    silent_since = now - timedelta(seconds=settings.SCAN_SILENCE_S)
+    patience = heartbeats.PATIENCE_FACTOR if heartbeats.has_reports_waiting(redis) else 1
+    silent_since = now - timedelta(seconds=patience * settings.SCAN_SILENCE_S)
     running = Scan.objects.filter(status=Scan.Status.RUNNING, expires_at__lte=silent_since)
     return ended + _end(redis, running, Scan.Status.EXPIRED, now, message)
 
@@ -136,8 +136,10 @@ def _send_waiting(redis: Redis, now: datetime, held: Held) -> int:
 
 
 def _waiting(now: datetime, held: Held) -> QuerySet[Scan]:
+    # What is to wait longer than any retry does was told so before the clock was set back.
+    never = now + timedelta(seconds=longest_retry_s())
     return held.leave_out(Scan.objects.all()).filter(
-        Q(not_before__isnull=True) | Q(not_before__lte=now),
+        Q(not_before__isnull=True) | Q(not_before__lte=now) | Q(not_before__gt=never),
         status=Scan.Status.QUEUED,
         dispatched_at__isnull=True,
         cancel_requested_at__isnull=True,

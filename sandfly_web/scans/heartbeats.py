@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 from django.conf import settings
 from django.db import connection
-from django.db.models import F
+from django.db.models import F, Q
+from django.db.models.functions import Least
 
 from sandfly_web.inventory.models import Zone
 from sandfly_web.scans.cleaning import clean_text
 from sandfly_web.scans.models import Scan
-from scanners.contract import INGEST_QUEUE, Heartbeat, Limits, heartbeat_key, zone_queue
+from scanners.contract import INGEST_QUEUE, UNACKNOWLEDGED_KEY, Heartbeat, heartbeat_key, zone_queue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 KEYS_PER_READ = 1000
+# Reports that wait excuse the silence of their scans, but not for ever: under load some always wait.
+PATIENCE_FACTOR = 10
 LISTENING_KEY = "sandfly:dispatch:listening_since"
-# Kombu's hash of messages that workers took and did not acknowledge yet.
-UNACKNOWLEDGED_KEY = "unacked"
 WORKER_LOST = "worker_lost"
 
 _FOLLOW = """
@@ -38,6 +40,13 @@ _FOLLOW = """
     WHERE scan.id = beat.id AND scan.attempt = beat.attempt AND scan.status IN ('queued', 'running')
         AND scan.dispatched_at IS NOT NULL
 """
+
+
+def mend_times(now: datetime) -> int:
+    """Times ahead of now were written before the clock was set back: nothing waits until they are past."""
+    ahead = Q(heartbeat_at__gt=now) | Q(dispatched_at__gt=now)
+    in_flight = Scan.objects.filter(ahead, status__in=Scan.UNFINISHED, dispatched_at__isnull=False)
+    return in_flight.update(heartbeat_at=Least("heartbeat_at", now), dispatched_at=Least("dispatched_at", now))
 
 
 def follow_running(redis: Redis, now: datetime) -> int:
@@ -94,6 +103,10 @@ def listening_since(redis: Redis, now: datetime) -> datetime:
         pipe.expire(LISTENING_KEY, kept_for_s)
         pipe.get(LISTENING_KEY)
         since = pipe.execute()[-1]
+    if since and float(since) > now.timestamp():
+        # The clock was set back.
+        redis.set(LISTENING_KEY, str(now.timestamp()), ex=kept_for_s)
+        return now
     return datetime.fromtimestamp(float(since), tz=now.tzinfo) if since else now
 
 
@@ -104,7 +117,7 @@ def recover_silent(redis: Redis, now: datetime) -> int:
         return 0
     if has_reports_waiting(redis):
         # The silent ones may have finished: their reports lie in the queue.
-        return 0
+        cutoff = now - timedelta(seconds=PATIENCE_FACTOR * settings.SCAN_SILENCE_S)
     silent = Scan.objects.filter(status=Scan.Status.RUNNING, heartbeat_at__lt=cutoff)
     ended = silent.filter(cancel_requested_at__isnull=False).update(
         status=Scan.Status.CANCELLED, finished_at=now, error_code="cancelled"
@@ -147,12 +160,24 @@ def resend_lost(redis: Redis, now: datetime) -> int:
     empty = [pk for pk, name in zones if not redis.llen(zone_queue(name))]
     if not empty:
         return 0
-    if redis.hlen(UNACKNOWLEDGED_KEY):
-        # A worker may hold the message and not have begun; a whole visit later it has.
-        grace_s = settings.SCAN_SILENCE_S + Limits().visit_deadline_s
-        silent = silent.filter(dispatched_at__lt=now - timedelta(seconds=grace_s))
     # A new attempt: should a worker have taken the old message after all, it drops a second one of the same number.
-    lost = silent.filter(host__zone__in=empty).update(attempt=F("attempt") + 1, **QUEUED_AGAIN)
+    candidates = silent.filter(host__zone__in=empty).exclude(pk__in=_held_by_workers(redis))
+    lost = candidates.update(attempt=F("attempt") + 1, **QUEUED_AGAIN)
     if lost:
         log.warning("%d scans are sent again: the broker lost them", lost)
     return lost
+
+
+def _held_by_workers(redis: Redis) -> list[UUID]:
+    """Scans whose message a worker took and has not begun; it comes back to the queue should the worker die."""
+    values: Any = redis.hvals(UNACKNOWLEDGED_KEY)
+    return [scan_id for value in values if (scan_id := _scan_of(value)) is not None]
+
+
+def _scan_of(value: bytes) -> UUID | None:
+    """Of a message as Kombu keeps it: with exchange and routing key; its task id begins with the scan's."""
+    try:
+        message = msgspec.json.decode(value)[0]
+        return UUID(message["headers"]["id"].partition(".")[0])
+    except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError, ValueError, AttributeError):
+        return None

@@ -25,6 +25,7 @@ from sandfly_web.scans.cleaning import clean_text, clean_value
 from sandfly_web.scans.heartbeats import QUEUED_AGAIN
 from sandfly_web.scans.models import Scan
 from sandfly_web.scans.observed import RuleFacts, read_matches, rules_completed, subjects_collected
+from sandfly_web.scans.services import RETRY_FACTOR
 from scanners.contract import Outcome, RuleState, ScanReport, decode_report
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,6 @@ log = logging.getLogger(__name__)
 MAX_MATCHES = 200_000
 MAX_PATHS = 1000
 MAX_WHYS = 16
-RETRY_FACTOR = 4
 
 
 class ReportError(Exception):

@@ -123,6 +123,7 @@ def sync_schedule(schedule: Schedule, now: datetime, rng: random.Random) -> int:
 
     Returns the number of new hosts. Safe to run at the same time twice.
     """
+    _mend_times(schedule, now, rng)
     covered = schedule_hosts(schedule)
     ScheduledHost.objects.filter(schedule=schedule).exclude(host__in=covered).delete()
     planned = ScheduledHost.objects.filter(schedule=schedule, host=OuterRef("pk"))
@@ -133,6 +134,13 @@ def sync_schedule(schedule: Schedule, now: datetime, rng: random.Random) -> int:
     ]
     ScheduledHost.objects.bulk_create(rows, batch_size=INSERT_ROWS, ignore_conflicts=True)
     return len(rows)
+
+
+def _mend_times(schedule: Schedule, now: datetime, rng: random.Random) -> None:
+    """Hosts that are due later than any visit can be were planned before the clock was set back."""
+    latest = now + timedelta(days=1, seconds=2 * schedule.interval_s + schedule.jitter_s)
+    if ScheduledHost.objects.filter(schedule=schedule, next_due_at__gt=latest).exists():
+        replan_schedule(schedule, now, rng)
 
 
 def schedule_hosts(schedule: Schedule) -> QuerySet[Host]:

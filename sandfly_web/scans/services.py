@@ -39,6 +39,16 @@ MAX_HOSTS = 100_000
 CANCEL_MARK_S = 4 * 3600
 
 
+# Each retry of a visit waits this many times as long as the one before.
+RETRY_FACTOR = 4
+
+
+def longest_retry_s() -> int:
+    """More than any retry waits."""
+    factor: int = RETRY_FACTOR ** max(settings.SCAN_MAX_ATTEMPTS - 1, 0)
+    return settings.SCAN_RETRY_S * (factor + 1)
+
+
 @dataclass(frozen=True)
 class RuleChoice:
     """Which rules to run; see `rules.services.select_rules`."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
 
-from scanners.contract import INGEST_QUEUE, Heartbeat, Phase, encode, heartbeat_key, zone_queue
+from sandfly_web.scans.heartbeats import LISTENING_KEY
+from scanners.contract import INGEST_QUEUE, UNACKNOWLEDGED_KEY, Heartbeat, Phase, encode, heartbeat_key, zone_queue
 from tests.server.builders import NOW, report
 
 pytestmark = pytest.mark.django_db
@@ -174,14 +176,49 @@ def test_a_message_that_waits_in_its_queue_is_not_sent_twice(make, tick, redis):
     assert redis.llen(zone_queue(scan.host.zone.name)) == 1
 
 
-def test_a_message_that_a_worker_may_hold_is_waited_for_longer(make, tick, redis):
-    scan = make.scan(in_flight=True, dispatched_at=NOW - timedelta(minutes=1))
-    redis.hset("unacked", "tag", "message")
+def test_a_message_that_a_worker_holds_is_not_sent_again(make, tick, redis):
+    held = make.scan(in_flight=True, dispatched_at=NOW - timedelta(minutes=1))
+    lost = make.scan(in_flight=True, dispatched_at=NOW - timedelta(minutes=1))
+    # As Kombu keeps what a worker took: message, exchange, routing key.
+    message = [{"headers": {"id": f"{held.pk}.1"}}, "zone.default", "zone.default"]
+    redis.hset(UNACKNOWLEDGED_KEY, "tag", json.dumps(message))
+    redis.hset(UNACKNOWLEDGED_KEY, "other", "no message")
 
     tick()
-    scan.refresh_from_db()
-    assert scan.attempt == 1
 
-    tick(NOW + timedelta(minutes=10))
-    scan.refresh_from_db()
-    assert scan.attempt == 2
+    held.refresh_from_db()
+    lost.refresh_from_db()
+    assert (held.attempt, lost.attempt) == (1, 2)
+
+
+def test_a_clock_that_was_set_back_holds_nobody_up(make, tick, redis):
+    """As told by the rows: what happened lies ahead."""
+    later = NOW + timedelta(days=1)
+    silent = make.scan(status="running", in_flight=True, dispatched_at=later, heartbeat_at=later)
+    retry = make.scan(not_before=later)
+    redis.set(LISTENING_KEY, str(later.timestamp()))
+
+    tick()
+    tick(NOW + timedelta(seconds=31))
+    tick(NOW + timedelta(seconds=62))
+
+    silent.refresh_from_db()
+    retry.refresh_from_db()
+    assert silent.attempt == 2
+    assert retry.dispatched_at is not None
+
+
+def test_reports_that_wait_excuse_silence_for_a_while_only(make, tick, redis):
+    silent = make.scan(status="running", in_flight=True, heartbeat_at=NOW - timedelta(minutes=4))
+    redis.lpush(INGEST_QUEUE, "report of another")
+    tick(NOW - timedelta(minutes=4))
+    for minute in range(4):
+        tick(NOW - timedelta(minutes=4) + timedelta(seconds=25 * minute))
+    silent.refresh_from_db()
+    assert silent.attempt == 1
+
+    for step in range(1, 20):
+        tick(NOW + timedelta(seconds=25 * step))
+
+    silent.refresh_from_db()
+    assert silent.attempt > 1

@@ -46,7 +46,7 @@ __all__ = ["open_local", "open_ssh"]
 
 READ_BYTES = 256 << 10
 WRITE_BYTES = 128 << 10
-KEEPALIVE_S = 20
+KEEPALIVE_S = 10
 SESSION_PATIENCE_S = 5.0
 SESSION_PAUSE_S = 0.05
 # Unacknowledged bytes for this long mean that the way is gone; else a cut line is only seen at the visit's deadline.

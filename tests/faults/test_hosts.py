@@ -67,8 +67,9 @@ def test_a_place_for_the_probe_is_full_and_another_is_not(stack: Stack, small: T
 
 
 def test_every_place_for_the_probe_is_full(stack: Stack, small: Target) -> None:
-    small.host.run("mount -t tmpfs -o size=1m,mode=700 small /root/ && mkdir -p /root/.ssh")
-    small.host.write("/root/.ssh/authorized_keys", small.host.key_path().with_suffix(".pub").read_text(), 0o600)
+    keys = small.host.run("cat /root/.ssh/authorized_keys").stdout
+    small.host.run("mount -t tmpfs -o size=1m,mode=700 small /root")
+    small.host.write("/root/.ssh/authorized_keys", keys, 0o600)
 
     scan = stack.accept(small)
 

@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 from tests.e2e.product import ROOT, environment
-from tests.faults.stack import TIMES, Stack, Target, is_running, let_go, wait_for
+from tests.faults.stack import TIMES, Stack, Target, is_running, let_go, visits_of, wait_for
 from tests.hosts.host import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180), pytest.mark.usefixtures("promises")]
@@ -74,7 +74,7 @@ def test_web_killed_with_a_scan_accepted(stack: Stack, target: Target) -> None:
 
 
 def test_two_beats(stack: Stack, target: Target) -> None:
-    visits = len(target.host.authentications())
+    visits = visits_of(target.host)
     argv = [sys.executable, "-m", "celery", "-A", "sandfly_web", "beat", "--pidfile", "", "--schedule"]
     second = subprocess.Popen(
         [*argv, str(stack.product.data / "second-schedule")],
@@ -90,5 +90,5 @@ def test_two_beats(stack: Stack, target: Target) -> None:
         second.terminate()
         second.wait(10)
 
-    assert len(target.host.authentications()) == visits + 3
+    assert visits_of(target.host) == visits + 3
     assert not is_running(second.pid)

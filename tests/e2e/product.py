@@ -23,7 +23,7 @@ from urllib.request import Request, urlopen
 from tests.hosts.host import Host
 
 ROOT = Path(__file__).resolve().parents[2]
-START_S = 120.0
+START_S = 300.0
 UNFINISHED = {"queued", "running"}
 
 

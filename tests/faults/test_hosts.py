@@ -9,7 +9,7 @@ import pytest
 from tests.faults.stack import Stack, Target, let_go, run_ip, wait_for
 from tests.hosts.host import make_host
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

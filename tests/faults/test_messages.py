@@ -9,7 +9,7 @@ import pytest
 from tests.faults.stack import QUEUE, REPORTS, TIMES, Stack, Target, messages, visits_of, wait_for
 from tests.fleet.fleet import Fleet, make_fleet
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180), pytest.mark.usefixtures("promises")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600), pytest.mark.usefixtures("promises")]
 
 # Ten times what may be with the workers at once.
 BURST = 10 * int(TIMES["SANDFLY_ZONE_QUEUE_LENGTH"])

@@ -14,7 +14,7 @@ from tests.e2e.product import ROOT, environment
 from tests.faults.stack import TIMES, Stack, Target, is_running, let_go, visits_of, wait_for
 from tests.hosts.host import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180), pytest.mark.usefixtures("promises")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600), pytest.mark.usefixtures("promises")]
 
 
 def test_a_worker_killed_in_the_middle_of_a_visit(stack: Stack, target: Target) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.stack import QUEUE, Stack, Target, let_go, messages, wait_for
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(180), pytest.mark.usefixtures("promises")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600), pytest.mark.usefixtures("promises")]
 
 
 def test_redis_killed_with_its_data_kept(stack: Stack, target: Target) -> None:

@@ -48,13 +48,14 @@ func crossingEnv(env *collect.Env, want map[string]collect.Want) *collect.Env {
 
 // walker goes through all scopes of both subjects in one pass.
 type walker struct {
-	ctx    context.Context
-	v      *visit
-	want   map[string]collect.Want
-	emit   collect.Emit
-	status *collect.Status
-	depth  int
-	hashes map[string][]string // digests wanted, by subject
+	ctx         context.Context
+	v           *visit
+	want        map[string]collect.Want
+	emit        collect.Emit
+	status      *collect.Status
+	depth       int
+	hashes      map[string][]string           // digests wanted, by subject
+	territories map[string]*collect.Territory // what any rule wants, by subject
 }
 
 // place is a directory that the walk stands in.
@@ -71,12 +72,14 @@ type place struct {
 func (w *walker) run() error {
 	var rules []rule
 	w.hashes = map[string][]string{}
+	w.territories = map[string]*collect.Territory{}
 	for subject, want := range w.want {
 		w.hashes[subject] = content.WantedDigests(want.Fields, "")
 		scopes := want.Scopes
 		if len(scopes) == 0 {
 			scopes = defaultScopes
 		}
+		w.territories[subject] = collect.NewTerritory([][]collect.Scope{scopes})
 		for _, s := range scopes {
 			rules = append(rules, newRule(subject, s))
 		}
@@ -141,8 +144,10 @@ func (w *walker) record(subject string, at *place, n *node) error {
 		return nil
 	}
 	if !at.whole[subject] {
+		// Most names that no rule wants fall at the first look, which takes all rules at once.
 		name := n.path()
-		if !slices.ContainsFunc(at.rules, func(r rule) bool { return r.subject == subject && r.Covers(name) }) {
+		if !w.territories[subject].Covers(name) ||
+			!slices.ContainsFunc(at.rules, func(r rule) bool { return r.subject == subject && r.Covers(name) }) {
 			return nil
 		}
 	}

@@ -61,7 +61,7 @@ func run(ctx context.Context, env *collect.Env, want map[string]collect.Want, em
 	c := &collection{visit: newVisit(env), emit: emit, status: status, entered: map[string]bool{}}
 	_, wantsPackages := want["package"]
 	filesWant, wantsFiles := want["package_file"]
-	places := newPlaces(filesWant.Scopes)
+	wanted := collect.NewTerritory([][]collect.Scope{filesWant.Scopes})
 	host := store.Open(env, func(err error) {
 		for subject := range want {
 			status.Partial(subject, err)
@@ -79,7 +79,7 @@ func run(ctx context.Context, env *collect.Env, want map[string]collect.Want, em
 		if !wantsFiles || !p.IsInstalled() {
 			return nil
 		}
-		return p.Files(places.hold, func(f *store.File) error { return c.file(p, f) })
+		return p.Files(wanted.Covers, func(f *store.File) error { return c.file(p, f) })
 	})
 	return err
 }
@@ -114,28 +114,4 @@ func (f *file) isDirectory() bool {
 	}
 	st, err := f.stat()
 	return err == nil && st != nil && st.IsDir()
-}
-
-// places tells quickly whether a path may lie in the scope of any rule; the rules' own scopes are exact.
-type places struct{ roots map[string]bool }
-
-func newPlaces(scopes []collect.Scope) places {
-	p := places{map[string]bool{}}
-	for _, root := range collect.Roots(scopes) {
-		p.roots[root] = true
-	}
-	return p
-}
-
-// hold looks the path and each directory above it up.
-func (p places) hold(name string) bool {
-	if p.roots["/"] || p.roots[name] {
-		return true
-	}
-	for i := 1; i < len(name); i++ {
-		if name[i] == '/' && p.roots[name[:i]] {
-			return true
-		}
-	}
-	return false
 }

@@ -26,7 +26,10 @@ def configure(application: Celery) -> None:
         accept_content=["json"],
         task_ignore_result=True,
         task_default_queue="web",
-        task_routes={"sandfly_web.scans.ingest": {"queue": "ingest"}},
+        task_routes={
+            "sandfly_web.scans.ingest": {"queue": "ingest"},
+            "sandfly_web.inventory.discovered": {"queue": "ingest"},
+        },
         # A report is acknowledged only once it is in the database; ingest is safe to run twice.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
@@ -50,6 +53,11 @@ def configure(application: Celery) -> None:
                 "schedule": 60,
                 "options": {"expires": 60},
             },
+            "discover": {
+                "task": "sandfly_web.inventory.discover",
+                "schedule": 10,
+                "options": {"expires": 10},
+            },
             "watch-limits": {
                 "task": "sandfly_web.scans.watch",
                 "schedule": 10,
@@ -70,4 +78,4 @@ def configure(application: Celery) -> None:
 
 
 configure(app)
-app.autodiscover_tasks(["sandfly_web.scans"])
+app.autodiscover_tasks(["sandfly_web.scans", "sandfly_web.inventory"])

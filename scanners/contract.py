@@ -20,6 +20,8 @@ REPORT_SCHEMA = 1
 SCAN_TASK = "scanners.scan"
 INGEST_TASK = "sandfly_web.scans.ingest"
 INGEST_QUEUE = "ingest"
+DISCOVER_TASK = "scanners.discover"
+DISCOVERED_TASK = "sandfly_web.inventory.discovered"
 
 
 def zone_queue(zone: str) -> str:
@@ -510,6 +512,7 @@ class Profile(Frozen, frozen=True, kw_only=True):
     become: Become = Become.NONE
     is_root: bool = False
     machine_id: Name = ""
+    boot_id: Name = ""
     shell: Name = ""
 
 
@@ -585,6 +588,70 @@ class ScanReport(Frozen, frozen=True, kw_only=True):
     created: list[Text] = []
     removed: list[Text] = []
     cleanup: Failure | None = None
+
+
+# --- discovery: web side → worker, and back to ingest -------------------------------------------------------------
+
+MAX_SOUGHT = 4096
+
+
+class Sought(Frozen, frozen=True, kw_only=True):
+    """An endpoint to look at. With keys only one of them is spoken to; else whatever answers is signed in to.
+
+    With `sign_in` off nothing but its host key is looked at.
+    """
+
+    address: Name
+    port: Port = 22
+    host_keys: Annotated[list[HostKeyPin], Meta(max_length=32)] = []
+    sign_in: bool = True
+
+
+class DiscoverJob(Frozen, frozen=True, kw_only=True):
+    """Web side to worker: look at these endpoints, so many a second; a part of a sweep over networks."""
+
+    sweep_id: int
+    part: int
+    attempt: int = 1
+    zone: Name
+    sought: Annotated[list[Sought], Meta(max_length=MAX_SOUGHT)]
+    credentials: Annotated[list[SealedCredential], Meta(max_length=8)] = []
+    rate_per_s: Annotated[int, Meta(ge=1, le=1000)] = 20
+    timeout_s: Annotated[int, Meta(ge=1, le=30)] = 3
+    expires_at: datetime
+
+
+class Answer(Frozen, frozen=True, kw_only=True):
+    """An endpoint that took a connection. `failure` is why it was not signed in to, if it was to be.
+
+    `credential` is the place of the one that got in.
+    """
+
+    address: Name
+    port: Port = 22
+    banner: Name = ""
+    host_key: HostKeyPin | None = None
+    failure: Failure | None = None
+    profile: Profile | None = None
+    credential: int | None = None
+
+
+class DiscoverReport(Frozen, frozen=True, kw_only=True):
+    """Worker to ingest: who answered. What is not named here did not."""
+
+    sweep_id: int
+    part: int
+    attempt: int = 1
+    worker: Name = ""
+    started_at: datetime
+    finished_at: datetime
+    failure: Failure | None = None
+    answers: Annotated[list[Answer], Meta(max_length=MAX_SOUGHT)] = []
+
+
+def decode_discovered(data: bytes | str) -> DiscoverReport:
+    """Raises msgspec.ValidationError or msgspec.DecodeError on anything that is not such a report."""
+    return msgspec.json.decode(data, type=DiscoverReport)
 
 
 def encode(message: Struct) -> bytes:

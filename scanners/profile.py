@@ -29,6 +29,7 @@ echo "MARK-begin"
 r system /proc/sys/kernel/ostype
 r kernel /proc/sys/kernel/osrelease
 r hostname /proc/sys/kernel/hostname
+r boot_id /proc/sys/kernel/random/boot_id
 r machine /proc/sys/kernel/arch
 [ -n "$v" ] || { has uname && p machine "$(uname -m)"; }
 [ -r /proc/sys/kernel/ostype ] || { has uname && p system "$(uname -s)" && p kernel "$(uname -r)"; }
@@ -184,6 +185,7 @@ def _build_profile(facts: _Facts) -> Profile:
         username=facts.one("username"),
         is_root=facts.number("uid", 2**32 - 1) == 0,
         machine_id=_machine_id(facts.one("machine_id")),
+        boot_id=_boot_id(facts.one("boot_id")),
         shell=facts.one("shell"),
     )
 
@@ -230,6 +232,11 @@ def _unquote(value: str) -> str:
     if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
         value = value[1:-1]
     return re.sub(r"\\(.)", r"\1", value)
+
+
+def _boot_id(text: str) -> str:
+    """The kernel's UUID of this boot; "" for anything else."""
+    return text if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text) else ""
 
 
 def _machine_id(value: str) -> str:

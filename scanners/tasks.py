@@ -9,6 +9,7 @@ import os
 import random
 import socket
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,27 @@ from kombu.exceptions import OperationalError
 from scanners.app import app, current_scan, heartbeat_ttl_s, redis_url
 from scanners.budget import WINDOW_S, Budget, MemoryCounters
 from scanners.contract import (
+    DISCOVER_TASK,
+    DISCOVERED_TASK,
+    HEARTBEAT_INTERVAL_S,
     INGEST_QUEUE,
     INGEST_TASK,
     SCAN_TASK,
     CredentialSecret,
+    DiscoverJob,
+    DiscoverReport,
+    Failure,
     Phase,
     PlanSet,
     ScanJob,
     ScanReport,
     SealedCredential,
+    cancel_key,
     encode,
     plan_key,
     set_key,
 )
+from scanners.discover import sweep
 from scanners.errors import AuthError, ExpiredError, InternalError, ScanError
 from scanners.pulse import Pulse, Pulses
 from scanners.vault import KEY_FILE_VARIABLE, ZoneKey, read_zone_key
@@ -95,6 +104,46 @@ def scan(document: dict[str, Any]) -> None:
         log.warning("the scan is not begun, Redis is away: %s", type(error).__name__)
     finally:
         current_scan.reset(token)
+
+
+@app.task(name=DISCOVER_TASK)
+def discover(document: dict[str, Any]) -> None:
+    """Runs one `DiscoverJob` (as JSON object) and sends its `DiscoverReport` to ingest."""
+    try:
+        job = msgspec.convert(document, DiscoverJob)
+    except msgspec.ValidationError as error:
+        log.error("a part of a sweep cannot be read and is dropped: %s", error)  # noqa: TRY400 - the sentence is all
+        return
+    if datetime.now(UTC) >= job.expires_at:
+        log.warning("part %d of sweep %d came too late and is dropped", job.part, job.sweep_id)
+        return
+    try:
+        report = sweep(job, _unseal_all(job.credentials), worker=worker_name(), should_stop=_asked_to_stop(job))
+    except ScanError as error:
+        now = datetime.now(UTC)
+        failure = Failure(code=error.code, message=error.message)
+        report = DiscoverReport(
+            sweep_id=job.sweep_id, part=job.part, attempt=job.attempt, worker=worker_name(), started_at=now,
+            finished_at=now, failure=failure,
+        )  # fmt: skip
+    _deliver(DISCOVERED_TASK, encode(report).decode())
+    log.info("part %d of sweep %d: %d of %d answer", job.part, job.sweep_id, len(report.answers), len(job.sought))
+
+
+def _asked_to_stop(job: DiscoverJob) -> Callable[[], bool]:
+    """Asks Redis every other second."""
+    asked = {"at": 0.0, "stop": 0.0}
+
+    def ask() -> bool:
+        if time.monotonic() - asked["at"] > HEARTBEAT_INTERVAL_S:
+            asked["at"] = time.monotonic()
+            try:
+                asked["stop"] = float(bool(_redis().exists(cancel_key(f"sweep-{job.sweep_id}"))))
+            except redis.RedisError as error:
+                log.warning("nobody can tell whether to stop: %s", type(error).__name__)
+        return bool(asked["stop"])
+
+    return ask
 
 
 def perform(job: ScanJob) -> None:
@@ -233,19 +282,23 @@ def set_digests(plan: bytes) -> list[str]:
 def deliver(report: ScanReport) -> None:
     """Sends a report to ingest; while Redis is away it is tried again with growing pauses."""
     # As text: a large report is then one string to the broker's encoder, not a million small objects.
-    document = encode(report).decode()
+    if _deliver(INGEST_TASK, encode(report).decode()):
+        log.info("%s in %.1f s", report.outcome.value, report.timings_s.get("total", 0.0))
+
+
+def _deliver(task: str, document: str) -> bool:
+    """Whether it was sent before DELIVERY_LIMIT_S were over."""
     begun = time.monotonic()
     pause_s, longest_s = DELIVERY_PAUSE_S
     while True:
         try:
-            app.send_task(INGEST_TASK, args=[document], queue=INGEST_QUEUE, retry=False)
+            app.send_task(task, args=[document], queue=INGEST_QUEUE, retry=False)
         except (OperationalError, redis.RedisError, OSError) as error:
             if time.monotonic() - begun > DELIVERY_LIMIT_S:
                 log.error("the report is given up: Redis is away for too long")  # noqa: TRY400 - nothing to trace
-                return
+                return False
             log.warning("the report waits for Redis: %s", type(error).__name__)
             time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             pause_s = min(pause_s * 2, longest_s)
         else:
-            log.info("%s in %.1f s", report.outcome.value, report.timings_s.get("total", 0.0))
-            return
+            return True

@@ -42,7 +42,7 @@ from scanners.keys import PrivateKey, check_certificate, openssh_text, parse_pri
 from scanners.local import open_local
 from scanners.route import Hop, by_username, plan_hops
 
-__all__ = ["open_local", "open_ssh"]
+__all__ = ["open_local", "open_ssh", "read_host_key"]
 
 READ_BYTES = 256 << 10
 WRITE_BYTES = 128 << 10
@@ -231,6 +231,29 @@ def open_ssh(
     except BaseException:
         _close_all(chain)
         raise
+
+
+def read_host_key(address: str, port: int, pins: Sequence[HostKeyPin], timeout_s: float) -> HostKeyPin:
+    """The key that a server proves to hold, of a pinned type where there are pins; nothing is signed in to.
+
+    Raises ConnectError, HostKeyError.
+    """
+    hop = Hop(address, port, pins, [], int(timeout_s) or 1)
+    pinned = _pinned_keys(hop)
+    transport: paramiko.Transport | None = None
+    try:
+        with socket.create_connection((address, port), timeout_s) as sock:
+            transport = paramiko.Transport(sock)
+            transport.set_log_channel(_log.name)
+            transport.banner_timeout = transport.handshake_timeout = timeout_s
+            _prefer(transport.get_security_options(), pinned)
+            transport.start_client(timeout=timeout_s)
+            return _pin_of(transport.get_remote_server_key())
+    except Exception as error:  # noqa: BLE001 - paramiko lets anything through; all of it means "not connected"
+        _explain(error, hop, 0, has_pins=bool(pinned))
+    finally:
+        if transport is not None:
+            transport.close()
 
 
 @dataclass(slots=True)

@@ -32,6 +32,8 @@ READABLE = (
     "inventory.hostkey",
     "inventory.tag",
     "inventory.zone",
+    "inventory.discovery",
+    "inventory.sweep",
     "rules.rule",
     "rules.rulerevision",
     "indicators.indicatorlist",
@@ -52,6 +54,7 @@ MANAGED = (
     "inventory.tag",
     "inventory.credential",
     "inventory.jumphost",
+    "inventory.discovery",
     "scans.schedule",
     "indicators.indicatorlist",
 )

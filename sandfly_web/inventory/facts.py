@@ -22,7 +22,7 @@ HOST_KEY_CHANGED = "host_key_changed"
 MAX_REASON_CHARS = 1024
 MAX_PRESENTED_KEYS = 32
 # The columns of a host that this module looks at.
-HOST_COLUMNS = ("name", "address", "port", "state", "hostname", "last_seen_at", "accept_new_host_key")
+HOST_COLUMNS = ("name", "address", "port", "state", "hostname", "last_seen_at", "accept_new_host_key", "offline_since")
 _STATE_AFTER: dict[str, str] = {
     **dict.fromkeys(ConnectError.codes, Host.State.OFFLINE),
     **dict.fromkeys(AuthError.codes, Host.State.AUTH_FAILED),
@@ -49,22 +49,34 @@ def store_facts(host: Host, profile: Profile | None, failure: Failure | None, ob
         "state": state_after(failure, host.state),
         "state_reason": clean_text(failure.message, MAX_REASON_CHARS) if failure else "",
     }
+    if changes["state"] == Host.State.OFFLINE:
+        changes["offline_since"] = host.offline_since or observed_at
+    else:
+        changes["offline_since"] = None
     if profile is not None:
+        # Whatever it was retired for, it is back.
+        changes["retired_at"] = None
         changes |= _facts(host, profile)
         changes["last_seen_at"] = max(observed_at, host.last_seen_at or observed_at)
     Host.objects.filter(pk=host.pk).update(**changes)
 
 
-def _facts(host: Host, profile: Profile) -> dict[str, Any]:
-    hostname = clean_text(profile.hostname, 255)
-    facts: dict[str, Any] = {
-        "hostname": hostname,
+def host_facts(profile: Profile) -> dict[str, Any]:
+    """The columns of a host that its profile tells."""
+    return {
+        "hostname": clean_text(profile.hostname, 255),
         "machine_id": clean_text(profile.machine_id, 64),
+        "boot_id": clean_text(profile.boot_id, 36),
         "os_name": clean_text(profile.os_name, 255),
         "kernel": clean_text(profile.kernel, 255),
         "architecture": clean_text(profile.arch or profile.machine, 32),
         "profile": clean_mapping(msgspec.structs.asdict(profile)),
     }
+
+
+def _facts(host: Host, profile: Profile) -> dict[str, Any]:
+    facts = host_facts(profile)
+    hostname = facts["hostname"]
     # Until people name it, a host added by its address is called what it calls itself.
     if hostname and host.hostname == "" and host.name in {host.address, f"{host.address}:{host.port}"}:
         facts["name"] = hostname

@@ -88,6 +88,97 @@ class JumpHost(models.Model):
         return self.name
 
 
+class Discovery(models.Model):
+    """Networks that are looked at again and again for hosts; see `inventory.discovery`."""
+
+    name = models.CharField(max_length=127, unique=True)
+    is_enabled = models.BooleanField(default=True)
+    zone = models.ForeignKey(Zone, on_delete=models.PROTECT, related_name="discoveries")
+    ranges = models.TextField(help_text="Networks, addresses or first-last, one a line.")
+    excluded = models.TextField(blank=True, help_text="What of them is left alone, in the same form.")
+    port = models.PositiveIntegerField(default=22, validators=PORT_VALIDATORS)
+    credentials = models.ManyToManyField(
+        Credential, related_name="discoveries", help_text="Each is tried once on a host that is not known yet."
+    )
+    tags = models.ManyToManyField(Tag, blank=True, related_name="discoveries", help_text="For the hosts it finds.")
+    schedules = models.ManyToManyField(
+        "scans.Schedule",
+        blank=True,
+        related_name="discoveries",
+        help_text="That visit what it finds: hosts get their tags.",
+    )
+    interval_s = models.PositiveIntegerField(
+        "interval (seconds)", default=24 * 3600, validators=[MinValueValidator(300)]
+    )
+    rate_per_s = models.PositiveIntegerField(
+        "connections a second", default=20, validators=[MinValueValidator(1), MaxValueValidator(1000)]
+    )
+    timeout_s = models.PositiveIntegerField(
+        "seconds to wait for an answer", default=3, validators=[MinValueValidator(1), MaxValueValidator(30)]
+    )
+    retire_after_hours = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Hosts that were offline for so long are kept, but no longer visited until they are seen again.",
+    )
+    next_sweep_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name_plural = "discoveries"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Sweep(models.Model):
+    """One pass over a discovery's networks, a part at a time. Written by `inventory.discovery`."""
+
+    class Status(models.TextChoices):
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+        CANCELLED = "cancelled", "Cancelled"
+
+    discovery = models.ForeignKey(Discovery, on_delete=models.CASCADE, related_name="sweeps")
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.RUNNING)
+    reason = models.CharField(max_length=1024, blank=True, help_text="Why it failed.")
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    # As they were when it began.
+    ranges = models.TextField()
+    excluded = models.TextField(blank=True)
+    part_size = models.PositiveIntegerField(help_text="Addresses in a part.")
+    total = models.BigIntegerField(help_text="Addresses in its networks.")
+    position = models.BigIntegerField(default=0, help_text="Addresses that were looked at.")
+    part = models.PositiveIntegerField(default=0)
+    attempt = models.PositiveSmallIntegerField(default=0, help_text="Of the part; 0 while none is under way.")
+    part_expires_at = models.DateTimeField(null=True, blank=True)
+    # Endpoints whose host is known from another address; the last part asks whether it is still there.
+    claims = models.JSONField(default=list, blank=True)
+    is_confirming = models.BooleanField(default=False)
+    answered = models.PositiveIntegerField(default=0)
+    enrolled = models.PositiveIntegerField(default=0)
+    moved = models.PositiveIntegerField(default=0)
+    retired = models.PositiveIntegerField(default=0)
+    fault_count = models.PositiveIntegerField(default=0)
+    faults = models.JSONField(default=list, blank=True, help_text="Endpoints that answer and did not let in, and why.")
+
+    class Meta:
+        ordering = ["-started_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["discovery"], condition=models.Q(status="running"), name="sweep_one_at_a_time"
+            ),
+        ]
+        indexes = [models.Index(fields=["-started_at", "id"], name="sweep_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.discovery_id} {self.started_at:%Y-%m-%d %H:%M}"
+
+
 class Host(models.Model):
     """One Linux system; `state` is what the last visit says, written by `scans.ingest`."""
 
@@ -125,6 +216,15 @@ class Host(models.Model):
     origin = models.CharField(max_length=16, choices=Origin.choices, default=Origin.ADDED, editable=False)
     state = models.CharField(max_length=16, choices=State.choices, default=State.NEW, editable=False)
     state_reason = models.CharField(max_length=1024, blank=True, editable=False)
+    discovery = models.ForeignKey(
+        Discovery, on_delete=models.SET_NULL, null=True, blank=True, related_name="hosts", editable=False
+    )
+    offline_since = models.DateTimeField(null=True, blank=True, editable=False)
+    retired_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Not visited by schedules until it is seen again."
+    )
+    other_addresses = models.JSONField(default=list, blank=True, editable=False, help_text="Where it answers as well.")
+    boot_id = models.CharField(max_length=36, blank=True, editable=False)
     last_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
     hostname = models.CharField(max_length=255, blank=True, editable=False)
     machine_id = models.CharField(max_length=64, blank=True, editable=False)
@@ -142,6 +242,8 @@ class Host(models.Model):
         indexes = [
             # Console: hosts by state, the start page's fleet health.
             models.Index(fields=["state", "name"], name="host_state"),
+            # Which host is this: by what the system calls itself.
+            models.Index(fields=["machine_id"], name="host_machine_id", condition=~models.Q(machine_id="")),
         ]
 
     def __str__(self) -> str:
@@ -167,6 +269,10 @@ class HostKey(models.Model):
         ordering = ["host", "key_type"]
         constraints = [
             models.UniqueConstraint(fields=["host", "fingerprint"], name="host_key_unique"),
+        ]
+        indexes = [
+            # Which host is this: by the key it holds.
+            models.Index(fields=["fingerprint"], name="host_key_fingerprint"),
         ]
 
     def __str__(self) -> str:

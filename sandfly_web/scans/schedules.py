@@ -144,8 +144,8 @@ def _mend_times(schedule: Schedule, now: datetime, rng: random.Random) -> None:
 
 
 def schedule_hosts(schedule: Schedule) -> QuerySet[Host]:
-    """The active hosts with one of the schedule's tags, or all, in one of its zones, or all."""
-    hosts = Host.objects.filter(is_active=True)
+    """The active hosts, none of them retired, with one of the schedule's tags, or all, in one of its zones, or all."""
+    hosts = Host.objects.filter(is_active=True, retired_at__isnull=True)
     tags = list(schedule.host_tags.values_list("pk", flat=True))
     if tags:
         hosts = hosts.filter(Exists(Host.tags.through.objects.filter(host=OuterRef("pk"), tag__in=tags)))

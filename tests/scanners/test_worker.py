@@ -314,3 +314,27 @@ def test_worker_process_holds_neither_the_web_side_nor_a_configured_django() -> 
     loaded = set(done.stdout.split())
     assert "scanners.visit" in loaded
     assert not {"sandfly_web", "psycopg2", "django.conf", "django.db", "django.apps"} & loaded
+
+
+def test_part_of_a_sweep_becomes_a_report(site: Site) -> None:
+    from celery import Celery
+
+    from scanners.app import broker_url
+    from scanners.contract import DISCOVER_TASK, DiscoverJob, Sought, decode_discovered
+
+    worker = site.start_worker(WHOLE)
+    job = DiscoverJob(
+        sweep_id=7, part=3, attempt=2, zone="default", credentials=[site.seal(site.host.secret())],
+        sought=[Sought(address=site.host.address, port=site.host.port)],
+        expires_at=datetime.now(UTC) + timedelta(minutes=5),
+    )  # fmt: skip
+
+    with Celery("web", broker=broker_url(site.broker.url)) as app:
+        app.send_task(DISCOVER_TASK, args=[msgspec.to_builtins(job)], queue=zone_queue("default"), ignore_result=True)
+
+    with Redis.from_url(site.broker.url) as redis:
+        found: Any = redis.blpop([INGEST_QUEUE], 20)
+    report = decode_discovered(json.loads(base64.b64decode(json.loads(found[1])["body"]))[0][0])
+    assert (report.sweep_id, report.part, report.attempt, report.failure) == (7, 3, 2, None)
+    assert [answer.profile and answer.profile.hostname for answer in report.answers] == ["web1"]
+    assert "PRIVATE KEY" not in worker.log

@@ -146,6 +146,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "HostOriginEnum": "sandfly_web.inventory.models.Host.Origin",
         "SeverityEnum": "sandfly_web.rules.models.Severity",
         "RuleTypeEnum": "sandfly_web.rules.models.Rule.Type",
         "RuleOriginEnum": "sandfly_web.rules.models.Rule.Origin",

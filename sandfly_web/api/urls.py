@@ -11,6 +11,7 @@ from sandfly_web.findings.allowlist.api import AllowlistViewSet
 from sandfly_web.findings.api import FindingViewSet, ForensicRecordViewSet, RecordViewSet
 from sandfly_web.findings.hunting.api import HuntView
 from sandfly_web.inventory.api import CredentialViewSet, HostViewSet, JumpHostViewSet, TagViewSet, ZoneViewSet
+from sandfly_web.inventory.discovery.api import DiscoveryViewSet, SweepViewSet
 from sandfly_web.rules.api import RuleViewSet
 from sandfly_web.rules.indicators.api import IndicatorListViewSet
 from sandfly_web.scans.api import ScanViewSet, ScheduleViewSet
@@ -25,6 +26,8 @@ for name, viewset in {
     "tags": TagViewSet,
     "credentials": CredentialViewSet,
     "jump-hosts": JumpHostViewSet,
+    "discoveries": DiscoveryViewSet,
+    "sweeps": SweepViewSet,
     "schedules": ScheduleViewSet,
     "scans": ScanViewSet,
     "batches": ScanBatchViewSet,

@@ -13,6 +13,7 @@ from sandfly_web.console.risk import risk
 from sandfly_web.console.scanpage import cost_facts
 from sandfly_web.findings.groups import first_groups
 from sandfly_web.findings.models import Finding, Record
+from sandfly_web.inventory.discovery.identity import twins_of
 from sandfly_web.inventory.models import Host, HostKey
 from sandfly_web.scans.models import Scan
 
@@ -31,6 +32,9 @@ PROFILE_FIELDS = {
 }
 
 
+LISTED_TWINS = 5
+
+
 def host_context(host: Host, user: AbstractUser) -> dict[str, Any]:
     """Parts that the user may not see are empty."""
     context: dict[str, Any] = {
@@ -38,6 +42,7 @@ def host_context(host: Host, user: AbstractUser) -> dict[str, Any]:
         "profile": [{"label": words, "value": getattr(host, name)} for name, words in PROFILE_FIELDS.items()],
         "keys": list(host.host_keys.all()),
         "tags": list(host.tags.all()),
+        "twins": twins_of(host)[:LISTED_TWINS],
         "can_scan": user.has_perm("scans.add_scan"),
         "can_edit": user.has_perm("inventory.change_host"),
         "can_accept_key": user.has_perm("inventory.change_hostkey"),

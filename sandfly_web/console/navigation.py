@@ -29,6 +29,7 @@ GROUPS: dict[str, list[Page]] = {
     ],
     "Scanning": [
         Page("Hosts", "dns", "inventory_host", "inventory.view_host"),
+        Page("Discoveries", "lan", "inventory_discovery", "inventory.view_discovery"),
         Page("Scans", "radar", "scans_scan", "scans.view_scan"),
         Page("Queue", "pending_actions", "scans_queue", "scans.view_scan"),
         Page("Schedules", "event_repeat", "scans_schedule", "scans.view_schedule"),

@@ -10,7 +10,13 @@ from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.shortcuts import redirect
 from django.urls import path, reverse
-from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RelatedDropdownFilter
+from django.utils import timezone
+from unfold.contrib.filters.admin import (
+    BooleanRadioFilter,
+    ChoicesDropdownFilter,
+    DropdownFilter,
+    RelatedDropdownFilter,
+)
 from unfold.decorators import display
 
 from sandfly_web.accounts.actor import actor
@@ -19,10 +25,13 @@ from sandfly_web.console.changespage import changes_context
 from sandfly_web.console.hostpage import host_context
 from sandfly_web.console.risk import risk
 from sandfly_web.console.site import ConsoleAdmin
-from sandfly_web.console.templatetags.sandfly import ago, badge, visible
+from sandfly_web.console.templatetags.sandfly import ago, badge, duration, visible
 from sandfly_web.console.visible import visible as visible_text
 from sandfly_web.findings.models import Finding
 from sandfly_web.inventory import services
+from sandfly_web.inventory.discovery.forms import DiscoveryForm
+from sandfly_web.inventory.discovery.ingest import summary
+from sandfly_web.inventory.discovery.services import cancel_sweep, start_sweep
 from sandfly_web.inventory.forms import (
     HOST_ADD_FIELDS,
     HOST_FIELDS,
@@ -34,7 +43,7 @@ from sandfly_web.inventory.forms import (
     ZoneForm,
 )
 from sandfly_web.inventory.importing.formats import Format, read_inventory
-from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost, Tag, Zone
+from sandfly_web.inventory.models import Credential, Discovery, Host, HostKey, JumpHost, Sweep, Tag, Zone
 from sandfly_web.scans.models import Scan
 from sandfly_web.scans.services import RuleChoice, request_scans
 
@@ -46,6 +55,7 @@ if TYPE_CHECKING:
 
 
 LISTED_CANDIDATES = 100
+LISTED_SWEEPS = 10
 
 
 def scan_now(thing: Host, request: HttpRequest) -> str:
@@ -64,6 +74,19 @@ def accept_key(thing: Host, request: HttpRequest) -> str:
     return f"Host key {key.fingerprint} is now the accepted one."
 
 
+class RetiredFilter(DropdownFilter):
+    title = "retired"
+    parameter_name = "retired"
+
+    def lookups(self, _request: HttpRequest, _model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Retired"), ("no", "Not retired")]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Host]) -> QuerySet[Host]:
+        if self.value() not in {"yes", "no"}:
+            return queryset
+        return queryset.filter(retired_at__isnull=self.value() == "no")
+
+
 @admin.register(Host)
 class HostAdmin(ConsoleAdmin):
     page_template = "console/pages/host.html"
@@ -76,6 +99,8 @@ class HostAdmin(ConsoleAdmin):
         ("zone", RelatedDropdownFilter),
         ("tags", RelatedDropdownFilter),
         ("is_active", BooleanRadioFilter),
+        ("origin", ChoicesDropdownFilter),
+        RetiredFilter,
     ]
     search_fields = ["name", "address", "hostname"]
     search_help_text = "Name, address or host name"
@@ -300,3 +325,58 @@ class TagAdmin(ConsoleAdmin):
     @display(description="Hosts", ordering="host_count")
     def hosts_with(self, tag: Any) -> int:
         return int(tag.host_count)
+
+
+def sweep_now(thing: Discovery, _request: HttpRequest) -> str:
+    sweep = start_sweep(thing, timezone.now())
+    return f"A sweep over {sweep.total} addresses has begun."
+
+
+def cancel_running(thing: Discovery, _request: HttpRequest) -> str:
+    sweep = thing.sweeps.filter(status=Sweep.Status.RUNNING).first()
+    if sweep is None:
+        raise ValidationError("no sweep is under way")
+    cancel_sweep(sweep, timezone.now())
+    return "The sweep is cancelled; what it found stays."
+
+
+@admin.register(Discovery)
+class DiscoveryAdmin(ConsoleAdmin):
+    page_template = "console/pages/discovery.html"
+    form = DiscoveryForm
+    list_display = ["name", "zone", "is_enabled", "every", "hosts_found", "next_sweep"]
+    list_select_related = ["zone"]
+    search_fields = ["name"]
+    autocomplete_fields = ["credentials", "tags", "schedules"]
+    commands = {
+        "sweep": ("inventory.change_discovery", sweep_now),
+        "cancel": ("inventory.change_discovery", cancel_running),
+    }
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Discovery]:
+        queryset: QuerySet[Discovery] = super().get_queryset(request)
+        return queryset.annotate(host_count=Count("hosts"))
+
+    @display(description="Every", ordering="interval_s")
+    def every(self, discovery: Discovery) -> str:
+        return duration(discovery.interval_s)
+
+    @display(description="Hosts", ordering="host_count")
+    def hosts_found(self, discovery: Any) -> int:
+        return int(discovery.host_count)
+
+    @display(description="Next sweep", ordering="next_sweep_at")
+    def next_sweep(self, discovery: Discovery) -> SafeString | str:
+        if not discovery.is_enabled:
+            return "off"
+        return ago(discovery.next_sweep_at) if discovery.next_sweep_at else "with the next tick"
+
+    def page_context(self, request: HttpRequest, thing: Any) -> dict[str, Any]:
+        sweeps = list(thing.sweeps.defer("claims")[:LISTED_SWEEPS])
+        return {
+            "thing": thing,
+            "sweeps": [(sweep, summary(sweep)) for sweep in sweeps],
+            "latest": sweeps[0] if sweeps else None,
+            "is_live": any(sweep.status == Sweep.Status.RUNNING for sweep in sweeps),
+            "can_edit": self.has_change_permission(request, thing),
+        }

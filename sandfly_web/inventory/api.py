@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import django_filters
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.response import Response
@@ -20,9 +20,11 @@ from sandfly_web.api.views import Resource
 from sandfly_web.findings.changes import changes_between
 from sandfly_web.inventory import services
 from sandfly_web.inventory.adding import HostExistsError, add_new_host, check_address, check_no_loop, check_same_zone
+from sandfly_web.inventory.discovery.identity import twins_of
 from sandfly_web.inventory.hostkeys import parse_host_keys
 from sandfly_web.inventory.importing.formats import MAX_CHARS, Format, read_inventory
 from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost, Tag, Zone
+from sandfly_web.scans.services import retry_hosts
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -189,6 +191,9 @@ class HostKeySerializer(serializers.ModelSerializer[HostKey]):
 class HostSerializer(serializers.ModelSerializer[Host]):
     tags = serializers.SlugRelatedField[Any](slug_field="name", many=True, queryset=Tag.objects.all(), required=False)
     name = serializers.CharField(max_length=255, required=False, help_text="Its address, if not given.")
+    other_addresses = serializers.ListField(
+        child=serializers.CharField(), read_only=True, help_text="Where the same system answers as well."
+    )
 
     class Meta:
         model = Host
@@ -206,6 +211,11 @@ class HostSerializer(serializers.ModelSerializer[Host]):
             "accept_new_host_key",
             "state",
             "state_reason",
+            "origin",
+            "discovery",
+            "offline_since",
+            "retired_at",
+            "other_addresses",
             "last_seen_at",
             "hostname",
             "machine_id",
@@ -218,6 +228,10 @@ class HostSerializer(serializers.ModelSerializer[Host]):
             "transport",
             "state",
             "state_reason",
+            "origin",
+            "discovery",
+            "offline_since",
+            "retired_at",
             "last_seen_at",
             "hostname",
             "machine_id",
@@ -250,13 +264,24 @@ class HostSerializer(serializers.ModelSerializer[Host]):
             raise Conflict(" ".join(error.messages)) from None
 
 
+class TwinSerializer(serializers.Serializer[Any]):
+    host = serializers.UUIDField(source="host.pk")
+    name = serializers.CharField(source="host.name")
+    shares = serializers.CharField(help_text="SSH host key, machine-id, or both.")
+
+
 class HostDetailSerializer(HostSerializer):
     """One host with what the list leaves out."""
 
     host_keys = HostKeySerializer(many=True, read_only=True)
+    twins = serializers.SerializerMethodField(help_text="Other hosts that look like the same: copies of one image.")
+
+    @extend_schema_field(TwinSerializer(many=True))
+    def get_twins(self, host: Host) -> Any:
+        return TwinSerializer(twins_of(host), many=True).data
 
     class Meta(HostSerializer.Meta):
-        fields = [*HostSerializer.Meta.fields, "profile", "host_keys"]
+        fields = [*HostSerializer.Meta.fields, "profile", "host_keys", "twins"]
         read_only_fields = [*HostSerializer.Meta.read_only_fields, "profile"]
 
 
@@ -325,15 +350,30 @@ class ChangesSerializer(serializers.Serializer[Any]):
     is_cut = serializers.BooleanField(help_text="There are more than are read at once.")
 
 
+class RetrySerializer(serializers.Serializer[Any]):
+    states = serializers.ListField(
+        child=serializers.ChoiceField(choices=Host.State.choices),
+        allow_empty=False,
+        default=lambda: list(Host.TROUBLED),
+        help_text="Default: offline, sign-in failed, unsupported.",
+    )
+
+
+class RetriedSerializer(serializers.Serializer[Any]):
+    batch = serializers.UUIDField()
+    hosts = serializers.IntegerField()
+
+
 class HostFilters(django_filters.FilterSet):
     tag = django_filters.CharFilter(field_name="tags__name", help_text="Name of a tag.")
+    is_retired = django_filters.BooleanFilter(field_name="retired_at", lookup_expr="isnull", exclude=True)
     name_contains = django_filters.CharFilter(field_name="name", lookup_expr="icontains")
     last_seen_before = django_filters.IsoDateTimeFilter(field_name="last_seen_at", lookup_expr="lt")
     last_seen_after = django_filters.IsoDateTimeFilter(field_name="last_seen_at", lookup_expr="gte")
 
     class Meta:
         model = Host
-        fields = ["name", "address", "zone", "credential", "state", "is_active", "machine_id"]
+        fields = ["name", "address", "zone", "credential", "state", "is_active", "machine_id", "origin", "discovery"]
 
 
 class HostViewSet(Resource):
@@ -347,6 +387,7 @@ class HostViewSet(Resource):
         "accept_host_key": "inventory.change_hostkey",
         "import_inventory": "inventory.add_host",
         "changes": "findings.view_record",
+        "retry": "scans.add_scan",
     }
 
     def get_queryset(self) -> QuerySet[Host]:
@@ -390,6 +431,15 @@ class HostViewSet(Resource):
             "notes": parsed.notes,
         }
         return Response(ImportedSerializer(shown).data)
+
+    @extend_schema(request=RetrySerializer, responses={202: RetriedSerializer})
+    @action(detail=False, methods=["post"])
+    def retry(self, request: Request) -> Response:
+        """Visit every active host in these states again; follow the batch."""
+        body = RetrySerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        batch = retry_hosts(body.validated_data["states"], actor(request))
+        return Response({"batch": batch.id, "hosts": len(batch.scans)}, status=HTTPStatus.ACCEPTED)
 
     @extend_schema(
         parameters=[

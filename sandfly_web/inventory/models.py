@@ -194,6 +194,9 @@ class Host(models.Model):
         KEY_CHANGED = "key_changed", "Host key changed"
         UNSUPPORTED = "unsupported", "Unsupported"
 
+    # Where another visit may find things changed; a changed key waits for a person.
+    TROUBLED = (State.OFFLINE, State.AUTH_FAILED, State.UNSUPPORTED)
+
     class Origin(models.TextChoices):
         ADDED = "added", "Added by hand or imported"
         DISCOVERED = "discovered", "Found by a discovery"

@@ -127,6 +127,12 @@ def request_scans(
     return Batch(batch_id, scans)
 
 
+def retry_hosts(states: Sequence[str], requested_by: User | None = None) -> Batch:
+    """Scan all active hosts in these states again. Raises ValidationError when there is none."""
+    hosts = Host.objects.filter(state__in=states, is_active=True).defer("profile")
+    return request_scans(list(hosts), RuleChoice(), requested_by=requested_by)
+
+
 def collect_forensics(finding: Finding, names: Sequence[str], actor: User | None) -> Scan:
     """Run incident rules on the finding's host now, all that are enabled when none are named; what they bring is kept.
 

@@ -43,6 +43,19 @@ def jump_host(make: WebMake, zone: Any) -> Any:
     )
 
 
+def discovery(zone: Any) -> Any:
+    from sandfly_web.inventory.models import Discovery
+
+    return Discovery.objects.create(name=f"d-{Discovery.objects.count()}", zone=zone, ranges="10.0.0.0/30")
+
+
+def sweep(zone: Any) -> Any:
+    from sandfly_web.inventory.discovery.services import start_sweep
+    from tests.server.builders import NOW
+
+    return start_sweep(discovery(zone), NOW)
+
+
 def batch(make: WebMake) -> Any:
     from sandfly_web.scans.models import ScanBatch
 
@@ -57,6 +70,8 @@ CASES = [
     Case("jump-hosts", jump_host, "operator"),
     Case("schedules", lambda make, zone: make.schedule(is_enabled=True)),
     Case("scans", lambda make, zone: make.scan(make.host(zone))),
+    Case("discoveries", lambda make, zone: discovery(zone)),
+    Case("sweeps", lambda make, zone: sweep(zone)),
     Case("batches", lambda make, _zone: batch(make)),
     Case("findings", lambda make, zone: make.finding(make.host(zone), rule=make.rule())),
     Case("records", lambda make, zone: make.record(make.host(zone))),

@@ -24,7 +24,6 @@ from scanners.budget import WINDOW_S, Budget, MemoryCounters
 from scanners.contract import (
     DISCOVER_TASK,
     DISCOVERED_TASK,
-    HEARTBEAT_INTERVAL_S,
     INGEST_QUEUE,
     INGEST_TASK,
     SCAN_TASK,
@@ -53,6 +52,8 @@ log = logging.getLogger(__name__)
 # Longer than any message lives, so that a second delivery of it always finds the first one's mark.
 CLAIM_TTL_S = 2 * 86400
 REDIS_TIMEOUT_S = 10
+# How often a sweep asks whether it is to stop.
+STOP_ASKED_S = 2
 # How long a finished report waits for Redis to come back before it is given up; the scan is then run again anyway.
 DELIVERY_LIMIT_S = 3600
 DELIVERY_PAUSE_S = (1.0, 30.0)
@@ -135,7 +136,7 @@ def _asked_to_stop(job: DiscoverJob) -> Callable[[], bool]:
     asked = {"at": 0.0, "stop": 0.0}
 
     def ask() -> bool:
-        if time.monotonic() - asked["at"] > HEARTBEAT_INTERVAL_S:
+        if time.monotonic() - asked["at"] > STOP_ASKED_S:
             asked["at"] = time.monotonic()
             try:
                 asked["stop"] = float(bool(_redis().exists(cancel_key(f"sweep-{job.sweep_id}"))))

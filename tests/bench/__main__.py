@@ -12,6 +12,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from tests.bench.clock import Clock
+from tests.bench.forty import measure_forty
 from tests.bench.indicators import measure_indicators
 from tests.bench.ingest import measure_ingest
 from tests.bench.probe import measure_peers, measure_probe
@@ -42,6 +43,7 @@ def main() -> None:
 
     later: list[Callable[[], Section]] = []
     step("the probe on this host", probe_and_peers)
+    step("all rules beside forty", lambda: measure_forty(clock))
     step("visits over SSH", lambda: measure_visits(clock, 5 if quick else 20, with_ansible=not quick))
     step("the rule compiler", lambda: measure_compiler(1 if quick else 5))
     step("ingest", lambda: measure_ingest(clock, 50 if quick else 400))

@@ -184,6 +184,8 @@ class JumpEndpoint(Frozen, frozen=True, kw_only=True):
     port: Port = 22
     host_keys: list[HostKeyPin] = []
     credential: SealedCredential | None = None
+    allow_new_host_key: bool | None = None
+    """Whether a key may be learned where none is pinned; None: as the job says of the host."""
 
 
 class HostEndpoint(Frozen, frozen=True, kw_only=True):

@@ -53,7 +53,8 @@ def plan_hops(
     for place, jump in enumerate(endpoint.jumps):
         own = jump_secrets[place] if place < len(jump_secrets) else None
         used = secrets if own is None else [own]
-        hops.append(Hop(jump.address, jump.port, jump.host_keys, used, timeout_s, allow_new_host_key, is_jump=True))
+        may_learn = allow_new_host_key if jump.allow_new_host_key is None else jump.allow_new_host_key
+        hops.append(Hop(jump.address, jump.port, jump.host_keys, used, timeout_s, may_learn, is_jump=True))
     hops.append(Hop(endpoint.address, endpoint.port, endpoint.host_keys, secrets, timeout_s, allow_new_host_key))
     for hop in hops:
         if not ADDRESS.match(hop.address):

@@ -31,6 +31,8 @@ AUDITED: dict[str, dict[str, Any]] = {
     "inventory.Zone": {},
     "inventory.Tag": {},
     "inventory.Credential": {"exclude_fields": ["sealed"]},
+    "inventory.CredentialSet": {},
+    "inventory.CredentialSetEntry": {},
     "inventory.JumpHost": {},
     "inventory.Host": {
         "exclude_fields": [

@@ -53,6 +53,8 @@ MANAGED = (
     "inventory.host",
     "inventory.tag",
     "inventory.credential",
+    "inventory.credentialset",
+    "inventory.credentialsetentry",
     "inventory.jumphost",
     "inventory.discovery",
     "scans.schedule",

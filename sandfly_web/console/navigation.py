@@ -40,6 +40,7 @@ GROUPS: dict[str, list[Page]] = {
     ],
     "Access": [
         Page("Credentials", "key", "inventory_credential", "inventory.view_credential"),
+        Page("Credential sets", "key_vertical", "inventory_credentialset", "inventory.view_credentialset"),
         Page("Jump hosts", "alt_route", "inventory_jumphost", "inventory.view_jumphost"),
         Page("Zones", "hub", "inventory_zone", "inventory.view_zone"),
         Page("Tags", "label", "inventory_tag", "inventory.view_tag"),

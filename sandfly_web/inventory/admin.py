@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
+from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import (
     BooleanRadioFilter,
     ChoicesDropdownFilter,
@@ -35,6 +36,7 @@ from sandfly_web.inventory.discovery.services import cancel_sweep, start_sweep
 from sandfly_web.inventory.forms import (
     HOST_ADD_FIELDS,
     HOST_FIELDS,
+    SECRET_FIELDS,
     CredentialForm,
     HostAddForm,
     HostForm,
@@ -43,7 +45,18 @@ from sandfly_web.inventory.forms import (
     ZoneForm,
 )
 from sandfly_web.inventory.importing.formats import Format, read_inventory
-from sandfly_web.inventory.models import Credential, Discovery, Host, HostKey, JumpHost, Sweep, Tag, Zone
+from sandfly_web.inventory.models import (
+    Credential,
+    CredentialSet,
+    CredentialSetEntry,
+    Discovery,
+    Host,
+    HostKey,
+    JumpHost,
+    Sweep,
+    Tag,
+    Zone,
+)
 from sandfly_web.scans.models import Scan
 from sandfly_web.scans.services import RuleChoice, request_scans
 
@@ -56,6 +69,7 @@ if TYPE_CHECKING:
 
 LISTED_CANDIDATES = 100
 LISTED_SWEEPS = 10
+VAULT_FIELDS = [name for name in SECRET_FIELDS if name.startswith("vault_")]
 
 
 def scan_now(thing: Host, request: HttpRequest) -> str:
@@ -106,7 +120,7 @@ class HostAdmin(ConsoleAdmin):
     search_help_text = "Name, address or host name"
     ordering = ["name", "id"]
     list_fullwidth = True
-    autocomplete_fields = ["tags", "credential", "jump_host"]
+    autocomplete_fields = ["tags", "credential", "credential_set", "jump_host"]
     actions = ["scan_selected"]
     commands = {
         "scan": ("scans.add_scan", scan_now),
@@ -234,11 +248,11 @@ class CredentialAdmin(ConsoleAdmin):
     """Secrets are typed in and sealed; nothing here can show them again."""
 
     form = CredentialForm
-    list_display = ["name", "kind", "username", "become", "zone", "fingerprint", "hosts_using"]
+    list_display = ["name", "kind", "username", "become", "zone", "fingerprint", "expires_at", "hosts_using"]
     list_select_related = ["zone"]
     list_filter = [("zone", RelatedDropdownFilter), ("kind", ChoicesDropdownFilter)]
     search_fields = ["name", "username"]
-    readonly_fields = ["kind", "fingerprint", "used_by", "updated_at"]
+    readonly_fields = ["kind", "fingerprint", "public_key", "expires_at", "used_by", "updated_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Credential]:
         queryset: QuerySet[Credential] = super().get_queryset(request)
@@ -261,11 +275,15 @@ class CredentialAdmin(ConsoleAdmin):
             (None, {"fields": ["name", "zone", "username", "become"]}),
             (
                 "Secrets",
-                {"fields": ["password", "private_key", "passphrase", "become_password"], "description": retype},
+                {
+                    "fields": ["password", "private_key", "generate", "passphrase", "certificate", "become_password"],
+                    "description": retype,
+                },
             ),
+            ("From a HashiCorp Vault instead", {"fields": VAULT_FIELDS, "classes": ["collapse"]}),
         ]
         if obj:
-            sets.append(("Stored", {"fields": ["kind", "fingerprint", "used_by", "updated_at"]}))
+            sets.append(("Stored", {"fields": self.readonly_fields}))
         return sets
 
     def save_model(self, _request: HttpRequest, _obj: Credential, _form: Any, _change: bool) -> None:  # noqa: FBT001
@@ -283,6 +301,24 @@ def used(hosts: int, jump_hosts: int) -> str:
     if jump_hosts:
         words.append(f"{jump_hosts} jump host{'s' if jump_hosts != 1 else ''}")
     return " and ".join(words)
+
+
+class CredentialSetEntryInline(TabularInline):
+    model = CredentialSetEntry
+    fields = ["position", "credential"]
+    autocomplete_fields = ["credential"]
+    extra = 1
+
+
+@admin.register(CredentialSet)
+class CredentialSetAdmin(ConsoleAdmin):
+    """Credentials in the order in which they are tried; what got in last on a host comes first there."""
+
+    list_display = ["name", "zone", "try_all_passwords"]
+    list_select_related = ["zone"]
+    search_fields = ["name"]
+    fields = ["name", "zone", "try_all_passwords"]
+    inlines = [CredentialSetEntryInline]
 
 
 @admin.register(JumpHost)

@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 MAX_SHOWN = 1000
-SECRET_FIELDS = ("password", "private_key", "passphrase", "become_password")
+# Of a host, all of its own zone.
+PARTS = ("credential", "credential_set", "jump_host")
+SECRET_FIELDS = (
+    "password", "private_key", "passphrase", "become_password", "certificate", "generate", "vault_url", "vault_token",
+    "vault_engine", "vault_mount", "vault_path", "vault_namespace", "vault_ca_certificate",
+)  # fmt: skip
 
 
 class ZoneSerializer(serializers.ModelSerializer[Zone]):
@@ -98,6 +103,15 @@ class CredentialSerializer(serializers.ModelSerializer[Credential]):
     private_key = secret(services.MAX_KEY_CHARS)
     passphrase = secret(services.MAX_PASSWORD_CHARS)
     become_password = secret(services.MAX_PASSWORD_CHARS)
+    certificate = secret(services.MAX_KEY_CHARS)
+    generate = secret(16)
+    vault_url = secret(2048)
+    vault_token = secret(services.MAX_PASSWORD_CHARS)
+    vault_engine = secret(16)
+    vault_mount = secret(255)
+    vault_path = secret(1024)
+    vault_namespace = secret(255)
+    vault_ca_certificate = secret(services.MAX_KEY_CHARS)
 
     class Meta:
         model = Credential
@@ -109,11 +123,13 @@ class CredentialSerializer(serializers.ModelSerializer[Credential]):
             "username",
             "become",
             "fingerprint",
+            "public_key",
+            "expires_at",
             "created_at",
             "updated_at",
             *SECRET_FIELDS,
         ]
-        read_only_fields = ["kind", "fingerprint"]
+        read_only_fields = ["kind", "fingerprint", "public_key", "expires_at"]
 
     def create(self, validated_data: dict[str, Any]) -> Credential:
         return self.store(validated_data, None)
@@ -146,7 +162,9 @@ class CredentialViewSet(Resource):
 class JumpHostSerializer(serializers.ModelSerializer[JumpHost]):
     class Meta:
         model = JumpHost
-        fields = ["id", "name", "zone", "address", "port", "credential", "via", "host_keys"]
+        fields = [
+            "id", "name", "zone", "address", "port", "credential", "via", "host_keys", "accept_new_host_key",
+        ]  # fmt: skip
 
     def validate_host_keys(self, text: str) -> str:
         try:
@@ -205,6 +223,7 @@ class HostSerializer(serializers.ModelSerializer[Host]):
             "port",
             "zone",
             "credential",
+            "credential_set",
             "jump_host",
             "tags",
             "is_active",
@@ -246,13 +265,14 @@ class HostSerializer(serializers.ModelSerializer[Host]):
         return check_address(address)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        check_same_zone(merged(self.instance, attrs, "zone", "credential", "jump_host"), "credential", "jump_host")
+        check_same_zone(merged(self.instance, attrs, "zone", *PARTS), *PARTS)
         return attrs
 
     def create(self, validated_data: dict[str, Any]) -> Host:
         options = services.HostOptions(
             zone=validated_data["zone"],
             credential=validated_data.get("credential"),
+            credential_set=validated_data.get("credential_set"),
             jump_host=validated_data.get("jump_host"),
             accept_new_host_key=validated_data.get("accept_new_host_key", False),
             tags=tuple(tag.name for tag in validated_data.get("tags", ())),

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from django.db import connection
 
-from sandfly_web.inventory.hostkeys import fingerprint
-from sandfly_web.inventory.models import Host, HostKey
+from sandfly_web.inventory.hostkeys import fingerprint, parse_host_keys
+from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost
 from sandfly_web.scans.cleaning import clean_mapping, clean_text
 from scanners.contract import Failure, HostKeyPin, Profile
 from scanners.errors import AuthError, ConnectError, HostKeyError, PlatformError
@@ -22,7 +22,10 @@ HOST_KEY_CHANGED = "host_key_changed"
 MAX_REASON_CHARS = 1024
 MAX_PRESENTED_KEYS = 32
 # The columns of a host that this module looks at.
-HOST_COLUMNS = ("name", "address", "port", "state", "hostname", "last_seen_at", "accept_new_host_key", "offline_since")
+HOST_COLUMNS = (
+    "name", "address", "port", "state", "hostname", "last_seen_at", "accept_new_host_key", "last_credential",
+    "jump_host", "zone", "offline_since",
+)  # fmt: skip
 _STATE_AFTER: dict[str, str] = {
     **dict.fromkeys(ConnectError.codes, Host.State.OFFLINE),
     **dict.fromkeys(AuthError.codes, Host.State.AUTH_FAILED),
@@ -144,3 +147,30 @@ def _key(host: Host, pin: HostKeyPin, status: str, observed_at: datetime) -> Hos
         first_seen_at=observed_at,
         last_seen_at=observed_at,
     )
+
+
+def store_credential_used(host: Host, credential_id: str) -> None:
+    """Remember which credential got in, to be tried first; writes only when it is another than last time."""
+    if not (credential_id.isascii() and credential_id.isdigit()) or int(credential_id) == host.last_credential_id:
+        return
+    known = Credential.objects.filter(pk=int(credential_id[:18]), zone=host.zone_id).first()
+    if known is not None:
+        Host.objects.filter(pk=host.pk).update(last_credential=known)
+
+
+def learn_jump_keys(jumps: Iterable[JumpHost], presented: Iterable[HostKeyPin]) -> None:
+    """Pin what jump hosts showed that were to be trusted on first use; those with pinned keys stay as they are.
+
+    Both are in the order of the way; a visit that did not get past a jump host tells of none behind it.
+    """
+    for jump, pin in zip(jumps, presented, strict=False):
+        line = f"{clean_text(pin.key_type, 64)} {pin.public_key}"
+        try:
+            good = parse_host_keys(line)
+        except ValueError:
+            log.warning("jump host %s: a presented host key is none and is not kept", jump.pk)
+            continue
+        if good:
+            # The condition makes it once only, also for reports that come in together.
+            waiting = JumpHost.objects.filter(pk=jump.pk, accept_new_host_key=True, host_keys="")
+            waiting.update(host_keys=line, accept_new_host_key=False)

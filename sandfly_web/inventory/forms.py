@@ -11,6 +11,7 @@ from unfold.widgets import (
     UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
     UnfoldBooleanWidget,
 )
 
@@ -19,9 +20,16 @@ from sandfly_web.inventory.adding import add_new_host, check_address, check_no_l
 from sandfly_web.inventory.hostkeys import parse_host_keys
 from sandfly_web.inventory.importing.formats import MAX_CHARS, Format
 from sandfly_web.inventory.models import Credential, Host, JumpHost, Tag, Zone
+from sandfly_web.inventory.privatekeys import KeyType
+from scanners.contract import VaultEngine
 
-SECRET_FIELDS = ("password", "private_key", "passphrase", "become_password")
-MODEL_FIELDS = ["name", "address", "port", "zone", "credential", "jump_host", "tags", "accept_new_host_key"]
+SECRET_FIELDS = (
+    "password", "private_key", "passphrase", "become_password", "certificate", "generate", "vault_url", "vault_token",
+    "vault_engine", "vault_mount", "vault_path", "vault_namespace", "vault_ca_certificate",
+)  # fmt: skip
+MODEL_FIELDS = [
+    "name", "address", "port", "zone", "credential", "credential_set", "jump_host", "tags", "accept_new_host_key",
+]  # fmt: skip
 HOST_ADD_FIELDS = [*MODEL_FIELDS[:-1], "host_keys", "accept_new_host_key"]
 HOST_FIELDS = [*MODEL_FIELDS, "is_active"]
 HOST_HELP = {
@@ -29,6 +37,7 @@ HOST_HELP = {
     "port": "Where its SSH server listens.",
     "zone": "Whose workers scan it. A credential belongs to one zone.",
     "credential": "Who to sign in as. Best is a user that may become root: without root much cannot be looked at.",
+    "credential_set": "Several to be tried in order, where nobody knows which one fits.",
     "jump_host": "Only where the workers do not reach the host directly.",
     "tags": "Groups for schedules and filters.",
     "accept_new_host_key": (
@@ -52,6 +61,15 @@ def secret_field(label: str, help_text: str) -> forms.CharField:
     return forms.CharField(label=label, help_text=help_text, required=False, strip=False, widget=widget)
 
 
+def text_field(label: str, help_text: str) -> forms.CharField:
+    return forms.CharField(label=label, help_text=help_text, required=False, widget=UnfoldAdminTextInputWidget())
+
+
+def text_area(label: str, help_text: str) -> forms.CharField:
+    widget = SecretTextarea(attrs={"rows": 3, "autocomplete": "off", "spellcheck": "false"})
+    return forms.CharField(label=label, help_text=help_text, required=False, strip=False, widget=widget)
+
+
 def offer_only_zone(form: forms.ModelForm) -> None:  # type: ignore[type-arg]  # not subscriptable at run time
     """Most installations have one zone, which nobody should have to choose."""
     zones = list(Zone.objects.all()[:2])
@@ -72,6 +90,30 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscrip
     )
     passphrase = secret_field("Passphrase", "Of the private key, if it has one.")
     become_password = secret_field("Password for becoming root", "Only where it is not the password above.")
+    generate = forms.ChoiceField(
+        label="Make a key pair",
+        required=False,
+        choices=[("", "No"), (KeyType.ED25519, "Ed25519"), (KeyType.RSA4096, "RSA with 4096 bits")],
+        widget=UnfoldAdminSelectWidget,
+        help_text="Instead of a private key: one is made and sealed; its public half is shown for authorized_keys.",
+    )
+    certificate = text_area("Certificate", "Of an SSH certificate authority for the private key (…-cert.pub).")
+    vault_url = text_field("Address of the Vault", "https://HOST:8200. The secret is then fetched by the worker.")
+    vault_token = secret_field("Token", "With a policy that may read this path and nothing else.")
+    vault_engine = forms.ChoiceField(
+        label="Engine",
+        required=False,
+        choices=[(VaultEngine.KV2, "KV version 2"), (VaultEngine.SSH_OTP, "SSH one-time password")],
+        widget=UnfoldAdminSelectWidget,
+    )
+    vault_mount = text_field("Mount", "Where the engine is mounted; left empty, secret or ssh.")
+    vault_path = text_field(
+        "Path or role",
+        "Of the secret, whose fields are password, private_key, passphrase, certificate, become_password, username; "
+        "{host} stands for the host's address. For one-time passwords the role.",
+    )
+    vault_namespace = text_field("Namespace", "Only for Vault Enterprise.")
+    vault_ca_certificate = text_area("CA certificate", "PEM, where the Vault's is not publicly trusted.")
 
     class Meta:
         model = Credential
@@ -185,7 +227,7 @@ class JumpHostForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
 
     class Meta:
         model = JumpHost
-        fields = ["name", "zone", "address", "port", "credential", "via", "host_keys"]
+        fields = ["name", "zone", "address", "port", "credential", "via", "host_keys", "accept_new_host_key"]
 
     def clean_host_keys(self) -> str:
         return check_host_keys(self.cleaned_data["host_keys"])
@@ -236,6 +278,7 @@ class HostAddForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptab
         options = services.HostOptions(
             zone=cleaned["zone"],
             credential=cleaned["credential"],
+            credential_set=cleaned["credential_set"],
             jump_host=cleaned["jump_host"],
             accept_new_host_key=cleaned["accept_new_host_key"],
             tags=tuple(tag.name for tag in cleaned["tags"]),
@@ -256,5 +299,5 @@ class HostForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable 
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        check_same_zone(cleaned, "credential", "jump_host")
+        check_same_zone(cleaned, "credential", "credential_set", "jump_host")
         return cleaned

@@ -45,6 +45,8 @@ class Credential(models.Model):
     class Kind(models.TextChoices):
         PASSWORD = "password", "Password"
         PRIVATE_KEY = "private_key", "Private key"
+        CERTIFICATE = "certificate", "Key with certificate"
+        VAULT = "vault", "HashiCorp Vault"
 
     class Become(models.TextChoices):
         AUTO = "auto", "Automatic"
@@ -60,6 +62,8 @@ class Credential(models.Model):
     become = models.CharField(max_length=8, choices=Become.choices, default=Become.AUTO)
     sealed = models.TextField(editable=False, help_text="Base64 of a libsodium sealed box.")
     fingerprint = models.CharField(max_length=64, blank=True, editable=False, help_text="Of the public key, if any.")
+    public_key = models.TextField(blank=True, editable=False, help_text="The line for authorized_keys, if any.")
+    expires_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When its certificate ends.")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -68,6 +72,41 @@ class Credential(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class CredentialSet(models.Model):
+    """Credentials for hosts of which nobody knows which one fits; tried in order, the last good one first."""
+
+    name = models.CharField(max_length=127, unique=True)
+    zone = models.ForeignKey(Zone, on_delete=models.PROTECT, related_name="credential_sets")
+    credentials = models.ManyToManyField(Credential, through="CredentialSetEntry", related_name="sets")
+    try_all_passwords = models.BooleanField(
+        default=False,
+        help_text="Try a second password of a user after the first was refused. Never more than two in half an hour.",
+    )
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CredentialSetEntry(models.Model):
+    """A credential's place in a set."""
+
+    credential_set = models.ForeignKey(CredentialSet, on_delete=models.CASCADE, related_name="entries")
+    credential = models.ForeignKey(Credential, on_delete=models.CASCADE, related_name="set_entries")
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["credential_set", "credential"], name="credential_set_entry_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.credential)
 
 
 class JumpHost(models.Model):
@@ -79,7 +118,12 @@ class JumpHost(models.Model):
     port = models.PositiveIntegerField(default=22, validators=PORT_VALIDATORS)
     credential = models.ForeignKey(Credential, on_delete=models.PROTECT, related_name="jump_hosts")
     via = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="leads_to")
-    host_keys = models.TextField(help_text="Its host keys as known_hosts has them: one `type base64` a line.")
+    host_keys = models.TextField(
+        blank=True, help_text="Its host keys as known_hosts has them: one `type base64` a line."
+    )
+    accept_new_host_key = models.BooleanField(
+        default=False, help_text="Trust the key it shows on the next visit through it and pin it."
+    )
 
     class Meta:
         ordering = ["name"]
@@ -209,6 +253,14 @@ class Host(models.Model):
     port = models.PositiveIntegerField(default=22, validators=PORT_VALIDATORS)
     zone = models.ForeignKey(Zone, on_delete=models.PROTECT, related_name="hosts")
     credential = models.ForeignKey(Credential, on_delete=models.PROTECT, null=True, blank=True, related_name="hosts")
+    credential_set = models.ForeignKey(
+        CredentialSet, on_delete=models.PROTECT, null=True, blank=True, related_name="hosts",
+        help_text="Tried where the credential does not get in.",
+    )  # fmt: skip
+    last_credential = models.ForeignKey(
+        Credential, on_delete=models.SET_NULL, null=True, blank=True, editable=False, related_name="+",
+        help_text="The one that got in last.",
+    )  # fmt: skip
     jump_host = models.ForeignKey(JumpHost, on_delete=models.PROTECT, null=True, blank=True, related_name="hosts")
     tags = models.ManyToManyField(Tag, blank=True, related_name="hosts")
     is_active = models.BooleanField(default=True, help_text="Inactive hosts are not scanned by schedules.")

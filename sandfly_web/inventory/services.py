@@ -17,11 +17,19 @@ from sandfly_web.accounts.audit import record_created
 from sandfly_web.findings.services import resolve_host_key_findings
 from sandfly_web.inventory.hostkeys import fingerprint, parse_host_keys
 from sandfly_web.inventory.importing.candidates import Candidate
-from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost, Tag, Zone
-from sandfly_web.inventory.privatekeys import load_private_key, openssh_text, public_fingerprint
+from sandfly_web.inventory.models import Credential, CredentialSet, Host, HostKey, JumpHost, Tag, Zone
+from sandfly_web.inventory.privatekeys import (
+    KeyType,
+    UsableKey,
+    certificate_end,
+    generate_key,
+    load_private_key,
+    public_fingerprint,
+    public_line,
+)
 from sandfly_web.inventory.sealing import parse_public_key, seal
 from sandfly_web.inventory.targets import Target, TargetError, parse_lines
-from scanners.contract import Become, CredentialSecret, HostKeyPin
+from scanners.contract import Become, CredentialSecret, HostKeyPin, VaultEngine, VaultSource
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,6 +41,8 @@ MAX_PASSWORD_CHARS = 4096
 # Name of a credential that is never stored.
 ONE_TIME = "(one-time)"
 MAX_KEY_CHARS = 65_536
+# The worker asks over TLS only, but for a Vault or its agent on the worker's own machine.
+_VAULT_URL = re.compile(r"(?:https://[A-Za-z0-9.-]+|https://\[[0-9A-Fa-f:.]+\]|http://127\.0\.0\.1)(?::[0-9]{1,5})?/?")
 _TAG_NAME = re.compile(r"[a-zA-Z0-9_-]{1,63}")
 
 
@@ -70,6 +80,16 @@ class PlainSecrets:
     private_key: str = ""
     passphrase: str = ""
     become_password: str = ""
+    certificate: str = ""
+    generate: str = ""
+    """A `KeyType`, to have the private key made here; only its public half is ever shown."""
+    vault_url: str = ""
+    vault_token: str = ""
+    vault_engine: str = ""
+    vault_mount: str = ""
+    vault_path: str = ""
+    vault_namespace: str = ""
+    vault_ca_certificate: str = ""
 
     def __repr__(self) -> str:
         return "PlainSecrets(***)"
@@ -99,20 +119,25 @@ def store_credential(
 def _seal_into(row: Credential, secrets: PlainSecrets) -> str:
     """Check the row with its secrets, set its kind and fingerprint, and give what is sealed."""
     _check_lengths(secrets)
-    key_text, key_fingerprint = _read_private_key(secrets)
-    if not (key_text or secrets.password):
+    key = _read_private_key(secrets)
+    vault = _read_vault(secrets)
+    if not (key or secrets.password or vault):
         raise ValidationError("give a password or a private key")
     if not row.zone.public_key:
         raise ValidationError({"zone": f"zone {row.zone} has no key yet; start one of its workers or set the key"})
-    row.kind = Credential.Kind.PRIVATE_KEY if key_text else Credential.Kind.PASSWORD
-    row.fingerprint = key_fingerprint
+    row.kind = _kind(secrets, has_key=key is not None)
+    row.fingerprint = public_fingerprint(key) if key else ""
+    row.public_key = public_line(key, row.name) if key else ""
+    row.expires_at = _certificate_end(secrets, key)
     row.full_clean(exclude=["sealed"], validate_unique=row.name != ONE_TIME)
     secret = CredentialSecret(
         username=row.username,
         password=secrets.password,
-        private_key=key_text,
+        private_key=openssh_text(key) if key else "",
         become=Become(row.become),
         become_password=secrets.become_password,
+        certificate=secrets.certificate.strip(),
+        vault=vault,
     )
     return seal(secret, row.zone.public_key).sealed
 
@@ -128,6 +153,13 @@ def _check_lengths(secrets: PlainSecrets) -> None:
         "passphrase": MAX_PASSWORD_CHARS,
         "become_password": MAX_PASSWORD_CHARS,
         "private_key": MAX_KEY_CHARS,
+        "certificate": MAX_KEY_CHARS,
+        "vault_ca_certificate": MAX_KEY_CHARS,
+        "vault_token": MAX_PASSWORD_CHARS,
+        "vault_url": 2048,
+        "vault_path": 1024,
+        "vault_mount": 255,
+        "vault_namespace": 255,
     }
     too_long = {
         name: f"at most {most} characters" for name, most in bounds.items() if len(getattr(secrets, name)) > most
@@ -136,15 +168,64 @@ def _check_lengths(secrets: PlainSecrets) -> None:
         raise ValidationError(too_long)
 
 
-def _read_private_key(secrets: PlainSecrets) -> tuple[str, str]:
-    """The key for the seal and its public fingerprint; both "" without a key."""
+def _kind(secrets: PlainSecrets, *, has_key: bool) -> str:
+    if secrets.vault_url:
+        return Credential.Kind.VAULT
+    if secrets.certificate.strip():
+        return Credential.Kind.CERTIFICATE
+    return Credential.Kind.PRIVATE_KEY if has_key else Credential.Kind.PASSWORD
+
+
+def _read_private_key(secrets: PlainSecrets) -> UsableKey | None:
+    """The key that was typed in or is to be made. Raises ValidationError."""
+    if secrets.generate and secrets.private_key.strip():
+        raise ValidationError({"generate": "either give a private key or have one made"})
+    if secrets.generate:
+        if secrets.generate not in list(KeyType):
+            raise ValidationError({"generate": f"choose one of {', '.join(KeyType)}"})
+        return generate_key(KeyType(secrets.generate))
     if not secrets.private_key.strip():
-        return "", ""
+        return None
     try:
-        key = load_private_key(secrets.private_key, secrets.passphrase)
+        return load_private_key(secrets.private_key, secrets.passphrase)
     except ValueError as error:
         raise ValidationError({"private_key": str(error)}) from None
-    return openssh_text(key), public_fingerprint(key)
+
+
+def _certificate_end(secrets: PlainSecrets, key: UsableKey | None) -> datetime | None:
+    if not secrets.certificate.strip():
+        return None
+    if key is None:
+        raise ValidationError({"certificate": "give the private key it belongs to, too"})
+    try:
+        return certificate_end(secrets.certificate, key)
+    except ValueError as error:
+        raise ValidationError({"certificate": str(error)}) from None
+
+
+def _read_vault(secrets: PlainSecrets) -> VaultSource | None:
+    """Where the worker is to fetch the secret. Raises ValidationError."""
+    if not secrets.vault_url:
+        return None
+    if secrets.password or secrets.private_key.strip() or secrets.generate:
+        raise ValidationError({"vault_url": "a credential has its secret here or in a Vault, not both"})
+    if not _VAULT_URL.fullmatch(secrets.vault_url):
+        raise ValidationError({"vault_url": "give it as https://HOST:PORT and nothing more"})
+    missing = [name for name in ("vault_token", "vault_path") if not getattr(secrets, name)]
+    if missing:
+        raise ValidationError({missing[0]: "needed to ask a Vault"})
+    if secrets.vault_engine not in {"", *VaultEngine}:
+        raise ValidationError({"vault_engine": f"choose one of {', '.join(VaultEngine)}"})
+    engine = VaultEngine(secrets.vault_engine or VaultEngine.KV2)
+    return VaultSource(
+        url=secrets.vault_url,
+        token=secrets.vault_token,
+        engine=engine,
+        mount=secrets.vault_mount or ("ssh" if engine is VaultEngine.SSH_OTP else "secret"),
+        path=secrets.vault_path,
+        namespace=secrets.vault_namespace,
+        ca_certificate=secrets.vault_ca_certificate,
+    )
 
 
 @dataclass(frozen=True)
@@ -153,6 +234,7 @@ class HostOptions:
 
     zone: Zone
     credential: Credential | None = None
+    credential_set: CredentialSet | None = None
     jump_host: JumpHost | None = None
     accept_new_host_key: bool = False
     tags: tuple[str, ...] = ()
@@ -272,7 +354,7 @@ def _endpoint(target: Target) -> Q:
 
 
 def _check_same_zone(options: HostOptions) -> None:
-    for thing in (options.credential, options.jump_host):
+    for thing in (options.credential, options.credential_set, options.jump_host):
         if thing is not None and thing.zone_id != options.zone.pk:
             raise ValidationError(f"{thing} belongs to zone {thing.zone}, the hosts to zone {options.zone}")
 
@@ -309,6 +391,7 @@ def _new_host(target: Target, options: HostOptions) -> Host:
         port=target.port,
         zone=options.zone,
         credential=options.credential,
+        credential_set=options.credential_set,
         jump_host=options.jump_host,
         accept_new_host_key=options.accept_new_host_key,
         origin=options.origin,

@@ -18,11 +18,13 @@ from sandfly_web.findings.forensics import store_forensics
 from sandfly_web.findings.hostkey import HOST_KEY_CHANGED, host_key_sightings
 from sandfly_web.findings.intervals import retire_missing, store_observations
 from sandfly_web.findings.sightings import Visit, store_sightings
-from sandfly_web.inventory.facts import HOST_COLUMNS, store_facts, store_keys
+from sandfly_web.inventory.facts import HOST_COLUMNS, learn_jump_keys, store_credential_used, store_facts, store_keys
+from sandfly_web.inventory.models import Host, JumpHost
 from sandfly_web.rules.indicators.services import look_up
 from sandfly_web.rules.indicators.verify import verify_report
 from sandfly_web.scans.cleaning import clean_text, clean_value
 from sandfly_web.scans.heartbeats import QUEUED_AGAIN
+from sandfly_web.scans.jobs import JobError, load_jumps, walk_jumps
 from sandfly_web.scans.models import Scan
 from sandfly_web.scans.observed import RuleFacts, read_matches, rules_completed, subjects_collected
 from sandfly_web.scans.services import RETRY_FACTOR
@@ -131,6 +133,8 @@ def _store(report: ScanReport, now: datetime) -> bool:
     sightings = seen.sightings
     keys = store_keys(scan.host, report.presented_host_keys, report.failure, visit.observed_at)
     store_facts(scan.host, report.profile, report.failure, visit.observed_at)
+    store_credential_used(scan.host, report.credential)
+    _learn_jump_keys(scan.host, report)
     if report.failure is not None and report.failure.code == HOST_KEY_CHANGED:
         sightings += host_key_sightings(scan.host, keys)
     store_sightings(visit, sightings)
@@ -142,6 +146,22 @@ def _store(report: ScanReport, now: datetime) -> bool:
     _store_outcomes(scan, report, rules)
     _finish(scan, report, rules, visit.observed_at, now)
     return True
+
+
+def _learn_jump_keys(host: Host, report: ScanReport) -> None:
+    """The way as it is now; a job of an older way brings keys of other jump hosts only if that was just changed."""
+    if (
+        not report.presented_jump_keys
+        or not JumpHost.objects.filter(zone=host.zone_id, accept_new_host_key=True).exists()
+    ):
+        return
+    try:
+        jumps = walk_jumps(host, load_jumps(host.zone_id))
+    except JobError as error:
+        log.info("host %s: the way to it has changed, no key of a jump host is kept: %s", host.pk, error.message)
+        return
+    if len(jumps) == len(report.presented_jump_keys):
+        learn_jump_keys(jumps, report.presented_jump_keys)
 
 
 # What ingest looks at; evidence of earlier visits is not read back.

@@ -8,11 +8,13 @@ import msgspec
 from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 
 from sandfly_web.inventory.hostkeys import parse_host_keys
-from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost
+from sandfly_web.inventory.models import Credential, CredentialSetEntry, Host, HostKey, JumpHost
 from sandfly_web.scans.models import Scan, ScanBatch
 from scanners.contract import HostEndpoint, HostKeyPin, JumpEndpoint, Limits, ScanJob, SealedCredential, Transport
 
 MAX_JUMPS = 8
+# As many as a job takes; servers hang up after about six attempts anyway (MaxAuthTries).
+MAX_CREDENTIALS = 8
 
 
 class JobError(Exception):
@@ -29,9 +31,16 @@ def scans_for_jobs(scans: QuerySet[Scan]) -> QuerySet[Scan]:
     pinned = HostKey.objects.filter(status=HostKey.Status.PINNED).order_by("key_type", "pk")
     once = ScanBatch.objects.filter(pk=OuterRef("batch")).values("sealed")
     return (
-        scans.select_related("host__zone", "host__credential")
+        scans.select_related("host__zone", "host__credential", "host__credential_set")
         .annotate(one_time=Subquery(once))
-        .prefetch_related(Prefetch("host__host_keys", queryset=pinned, to_attr="pinned_keys"))
+        .prefetch_related(
+            Prefetch("host__host_keys", queryset=pinned, to_attr="pinned_keys"),
+            Prefetch(
+                "host__credential_set__entries",
+                queryset=CredentialSetEntry.objects.select_related("credential"),
+                to_attr="ordered",
+            ),
+        )
     )
 
 
@@ -53,6 +62,7 @@ def build_job(scan: Scan, jumps: Mapping[int, JumpHost]) -> ScanJob:
         limits=msgspec.convert(scan.limits, Limits),
         expires_at=scan.expires_at,
         allow_new_host_key=host.accept_new_host_key,
+        try_all_passwords=host.credential_set is not None and host.credential_set.try_all_passwords,
     )
 
 
@@ -61,7 +71,18 @@ def _credentials(scan: Scan) -> list[SealedCredential]:
     if once := getattr(scan, "one_time", None):
         return [SealedCredential(sealed=once)]
     host = scan.host
-    return [] if host.transport == Host.Transport.LOCAL else [_sealed(host.credential, host.zone_id)]
+    if host.transport == Host.Transport.LOCAL:
+        return []
+    chosen = [] if host.credential is None else [host.credential]
+    if host.credential_set is not None:
+        entries: list[CredentialSetEntry] = getattr(host.credential_set, "ordered")  # noqa: B009 - as above
+        chosen += [entry.credential for entry in entries]
+    # What got in last comes first: whatever is tried before it could count as a wrong guess.
+    chosen.sort(key=lambda credential: credential.pk != host.last_credential_id)
+    unique = list({credential.pk: credential for credential in chosen}.values())
+    if not unique:
+        raise JobError("credential_missing", "the host has no credential")
+    return [_sealed(credential, host.zone_id) for credential in unique[:MAX_CREDENTIALS]]
 
 
 def _endpoint(host: Host, jumps: Mapping[int, JumpHost]) -> HostEndpoint:
@@ -77,7 +98,11 @@ def _endpoint(host: Host, jumps: Mapping[int, JumpHost]) -> HostEndpoint:
 
 
 def _jump_chain(host: Host, jumps: Mapping[int, JumpHost]) -> list[JumpEndpoint]:
-    """The way to the host, first hop first."""
+    return [_jump(jump) for jump in walk_jumps(host, jumps)]
+
+
+def walk_jumps(host: Host, jumps: Mapping[int, JumpHost]) -> list[JumpHost]:
+    """The way to the host, first hop first. Raises JobError."""
     chain: list[JumpHost] = []
     next_id = host.jump_host_id
     while next_id is not None:
@@ -87,7 +112,7 @@ def _jump_chain(host: Host, jumps: Mapping[int, JumpHost]) -> list[JumpEndpoint]
             raise JobError("jump_failed", f"more than {MAX_JUMPS} jump hosts in a row, or a loop of them")
         chain.append(jumps[next_id])
         next_id = chain[-1].via_id
-    return [_jump(jump) for jump in reversed(chain)]
+    return chain[::-1]
 
 
 def _jump(jump: JumpHost) -> JumpEndpoint:
@@ -96,13 +121,17 @@ def _jump(jump: JumpHost) -> JumpEndpoint:
     except ValueError as error:
         raise JobError("jump_failed", f"host keys of jump host {jump}: {error}") from None
     credential = _sealed(jump.credential, jump.zone_id)
-    return JumpEndpoint(address=jump.address, port=jump.port, host_keys=pins, credential=credential)
+    return JumpEndpoint(
+        address=jump.address,
+        port=jump.port,
+        host_keys=pins,
+        credential=credential,
+        allow_new_host_key=jump.accept_new_host_key and not pins,
+    )
 
 
-def _sealed(credential: Credential | None, zone_id: int) -> SealedCredential:
-    if credential is None:
-        raise JobError("credential_missing", "the host has no credential")
+def _sealed(credential: Credential, zone_id: int) -> SealedCredential:
     if credential.zone_id != zone_id:
         # Sealed to another zone's key: no worker of this one can open it.
         raise JobError("credential_unsealable", f"credential {credential} belongs to another zone")
-    return SealedCredential(sealed=credential.sealed)
+    return SealedCredential(sealed=credential.sealed, id=str(credential.pk))

@@ -24,6 +24,7 @@ from sandfly_web.inventory.privatekeys import (
     certificate_end,
     generate_key,
     load_private_key,
+    openssh_text,
     public_fingerprint,
     public_line,
 )

@@ -122,6 +122,7 @@ def _seal_into(row: Credential, secrets: PlainSecrets) -> str:
     _check_lengths(secrets)
     key = _read_private_key(secrets)
     vault = _read_vault(secrets)
+    row.expires_at = _certificate_end(secrets, key)
     if not (key or secrets.password or vault):
         raise ValidationError("give a password or a private key")
     if not row.zone.public_key:
@@ -129,7 +130,6 @@ def _seal_into(row: Credential, secrets: PlainSecrets) -> str:
     row.kind = _kind(secrets, has_key=key is not None)
     row.fingerprint = public_fingerprint(key) if key else ""
     row.public_key = public_line(key, row.name) if key else ""
-    row.expires_at = _certificate_end(secrets, key)
     row.full_clean(exclude=["sealed"], validate_unique=row.name != ONE_TIME)
     secret = CredentialSecret(
         username=row.username,

@@ -12,6 +12,7 @@ def world(make: WebMake) -> dict[str, Any]:
     """`app_model` → a row; several rows of one model are there where pages compare them."""
     from sandfly_web.accounts.models import ApiToken
     from sandfly_web.findings.models import ForensicRecord, SavedHunt
+    from sandfly_web.inventory.models import CredentialSet
 
     things = fill(make)
     scan = things["scans_scan"]
@@ -21,6 +22,7 @@ def world(make: WebMake) -> dict[str, Any]:
     things["findings_savedhunt"] = SavedHunt.objects.create(
         name="root shells", subject="process", detection="detection:\n  s:\n    uid: 0\n  condition: s\n"
     )
+    things["inventory_credentialset"] = CredentialSet.objects.create(name="several", zone=scan.host.zone)
     things["rules_incident"] = make.rule("incident")
     assert ApiToken.objects.exists()
     return things

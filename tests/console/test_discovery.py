@@ -49,8 +49,10 @@ def test_discovery_is_made_looks_and_is_cancelled(make: WebMake, operator: Clien
 
 def test_networks_that_cannot_be_read_are_named(make: WebMake, operator: Client) -> None:
     zone = make.zone("edge")
-    data = {"name": "x", "zone": zone.pk, "ranges": "10.0.0.0/99", "port": 22,
-            "credentials": [make.credential(zone).pk], "interval_s": 86400, "rate_per_s": 9}  # fmt: skip
+    data = {
+        "name": "x", "zone": zone.pk, "ranges": "10.0.0.0/99", "port": 22, "credentials": [make.credential(zone).pk],
+        "interval_s": 86400, "rate_per_s": 9, "timeout_s": 3,
+    }  # fmt: skip
 
     page = operator.post(reverse("admin:inventory_discovery_add"), data).content.decode()
 

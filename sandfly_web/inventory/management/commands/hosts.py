@@ -1,4 +1,4 @@
-"""`manage.py hosts import FILE`: hosts from a list, CSV, Ansible or ssh_config."""
+"""`manage.py hosts import FILE` and `hosts netbox URL`: hosts from a list, CSV, Ansible, ssh_config or NetBox."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from sandfly_web.inventory import services
 from sandfly_web.inventory.importing.candidates import Parsed
 from sandfly_web.inventory.importing.formats import Format, read_inventory
+from sandfly_web.inventory.importing.netbox import PATHS, NetBox, NetBoxError, read_netbox
 from sandfly_web.inventory.models import Credential, JumpHost, Zone
 
 if TYPE_CHECKING:
@@ -30,15 +31,36 @@ class Command(BaseCommand):
         imports.add_argument(
             "--format", type=Format, choices=list(Format), default=Format.AUTO, help="default: guessed"
         )
-        imports.add_argument("--zone", default="default", help="zone of the hosts (default: default)")
-        imports.add_argument("--credential", default="", help="name of the credential to sign in with")
-        imports.add_argument("--jump-host", default="", help="name of the jump host that leads there")
-        imports.add_argument("--tag", action="append", default=[], help="a tag for all of them; may be repeated")
-        imports.add_argument("--accept-new-host-keys", action="store_true", help="pin the key shown at the first visit")
-        imports.add_argument("--dry-run", action="store_true", help="say what would be added and add nothing")
+        self.add_common(imports)
+        netbox = commands.add_parser("netbox", help="add the devices and virtual machines of a NetBox")
+        netbox.add_argument("url", help="its address, such as https://netbox.example.org")
+        netbox.add_argument("--token-file", required=True, help="file with the API token; - for standard input")
+        netbox.add_argument(
+            "--filter",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="of its lists, such as status=active, tag=linux, site=berlin; may be repeated",
+        )
+        netbox.add_argument("--kind", action="append", choices=list(PATHS), help="default: both")
+        netbox.add_argument("--port", type=int, default=22, help="of SSH on the hosts")
+        netbox.add_argument("--ca-file", default="", help="PEM file of the authority that signed its certificate")
+        self.add_common(netbox)
+
+    def add_common(self, parser: CommandParser) -> None:
+        parser.add_argument("--zone", default="default", help="zone of the hosts (default: default)")
+        parser.add_argument("--credential", default="", help="name of the credential to sign in with")
+        parser.add_argument("--jump-host", default="", help="name of the jump host that leads there")
+        parser.add_argument("--tag", action="append", default=[], help="a tag for all of them; may be repeated")
+        parser.add_argument("--accept-new-host-keys", action="store_true", help="pin the key shown at the first visit")
+        parser.add_argument("--dry-run", action="store_true", help="say what would be added and add nothing")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        kind, parsed = self.read(options["file"], options["format"])
+        kind: str
+        if options["command"] == "netbox":
+            kind, parsed = "NetBox", self.ask_netbox(options)
+        else:
+            kind, parsed = self.read(options["file"], options["format"])
         self.report(parsed)
         if options["dry_run"]:
             for candidate in parsed.candidates.values():
@@ -59,6 +81,24 @@ class Command(BaseCommand):
             raise CommandError(f"{path}: {error.strerror}") from None
         except ValueError as error:
             raise CommandError(f"{path}: {error}") from None
+
+    def ask_netbox(self, options: dict[str, Any]) -> Parsed:
+        path = options["token_file"]
+        filters: dict[str, list[str]] = {}
+        for text in options["filter"]:
+            name, equals, value = text.partition("=")
+            if not equals:
+                raise CommandError(f"{text!r}: a filter is NAME=VALUE")
+            filters.setdefault(name, []).append(value)
+        try:
+            token = (sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")).strip()
+            kinds = options["kind"] or list(PATHS)
+            netbox = NetBox(options["url"], token, filters, kinds, options["port"], options["ca_file"])
+            return read_netbox(netbox)
+        except OSError as error:
+            raise CommandError(f"{path}: {error.strerror}") from None
+        except NetBoxError as error:
+            raise CommandError(str(error)) from None
 
     def report(self, parsed: Parsed) -> None:
         for fault in parsed.faults:

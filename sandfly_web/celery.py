@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from celery import Celery
+from celery.signals import task_prerun
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sandfly_web.settings")
 
@@ -75,6 +76,14 @@ def configure(application: Celery) -> None:
             },
         },
     )
+
+
+@task_prerun.connect
+def renew_connections(**_details: object) -> None:
+    """A connection that the database ended is used by no further task; Celery keeps them as they are."""
+    from django.db import close_old_connections  # noqa: PLC0415 - settings are not read at import time
+
+    close_old_connections()
 
 
 configure(app)

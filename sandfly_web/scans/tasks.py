@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import shared_task
 from celery.exceptions import Reject
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from sandfly_web.findings.allowlist.services import end_expired
@@ -30,16 +32,25 @@ _rng = random.SystemRandom()
 DATABASE_PAUSE_S = 5
 
 
+@contextmanager
+def _database_may_be_away() -> Iterator[None]:
+    """What beat asks for is asked for again soon: one line says why nothing was done now."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        log.warning("the database is away, this waits for the next turn: %s", type(error).__name__)
+
+
 @shared_task(name="sandfly_web.scans.dispatch", ignore_result=True, soft_time_limit=120, time_limit=150)
 def dispatch() -> None:
-    tick = dispatch_due(timezone.now(), _rng)
-    log.info("dispatched: %s", tick)
+    with _database_may_be_away():
+        tick = dispatch_due(timezone.now(), _rng)
+        log.info("dispatched: %s", tick)
 
 
 @shared_task(name=INGEST_TASK, ignore_result=True, acks_late=True, reject_on_worker_lost=True, time_limit=600)
 def ingest(report: dict[str, Any] | str) -> None:
     """One `ScanReport` as JSON text (or object). While the database is away it goes back to the queue."""
-    close_old_connections()
     try:
         ingest_report(report)
     except (OperationalError, InterfaceError) as error:
@@ -51,19 +62,22 @@ def ingest(report: dict[str, Any] | str) -> None:
 
 @shared_task(name="sandfly_web.scans.sync_schedules", ignore_result=True, time_limit=600)
 def sync() -> None:
-    sync_schedules(timezone.now(), _rng)
+    with _database_may_be_away():
+        sync_schedules(timezone.now(), _rng)
 
 
 @shared_task(name="sandfly_web.scans.watch", ignore_result=True, time_limit=120)
 def watch_limits() -> None:
-    watch(timezone.now())
-    forget_credentials()
+    with _database_may_be_away():
+        watch(timezone.now())
+        forget_credentials()
 
 
 @shared_task(name="sandfly_web.findings.end_expired", ignore_result=True, time_limit=600)
 def end_allowlist() -> None:
-    if opened := end_expired(timezone.now()):
-        log.info("allow-list: entries expired, %d findings are open again", opened)
+    with _database_may_be_away():
+        if opened := end_expired(timezone.now()):
+            log.info("allow-list: entries expired, %d findings are open again", opened)
 
 
 @shared_task(name="sandfly_web.scans.retain", ignore_result=True, time_limit=3600)

@@ -31,7 +31,7 @@ TIMES = {
     "SANDFLY_HEARTBEAT_TTL": "3",
     "SANDFLY_SCAN_SILENCE": "6",
     "SANDFLY_SCAN_RETRY": "1",
-    "SANDFLY_ZONE_QUEUE_LENGTH": "12",
+    "SANDFLY_ZONE_QUEUE_LENGTH": "9",
     "SANDFLY_LOG_LEVEL": "INFO",
 }
 # Two planted things, each one finding of its own: the rules and how many findings a visit makes.

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.stack import QUEUE, REPORTS, TIMES, Stack, Target, messages, visits_of, wait_for
+from sandfly_web.embedded.processes import WORKER_CONCURRENCY
+from scanners.contract import UNACKNOWLEDGED_KEY
+from tests.faults.stack import QUEUE, REPORTS, RULES, TIMES, Stack, Target, messages, visits_of, wait_for
 from tests.fleet.fleet import Fleet, make_fleet
+from tests.fleet.kinds import addresses
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600), pytest.mark.usefixtures("promises")]
 
@@ -49,3 +52,49 @@ def reports(stack: Stack) -> list[bytes]:
 def fleet() -> Iterator[Fleet]:
     with make_fleet() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def credential(stack: Stack, fleet: Fleet) -> int:
+    return stack.product.add_credential("fleet", private_key=fleet.secret.private_key)
+
+
+def enrol(stack: Stack, fleet: Fleet, credential: int, kind: str, count: int) -> list[str]:
+    zone = stack.product.results("zones?name=default")[0]["id"]
+    hosts = []
+    for address in addresses(kind, count):
+        body = {"name": f"{kind}-{address}", "address": address, "port": fleet.port, "zone": zone,
+                "credential": credential, "accept_new_host_key": True}  # fmt: skip
+        hosts.append(stack.product.call("POST", "hosts", body)["id"])
+    return hosts
+
+
+def test_a_burst_of_ten_times_what_workers_hold(stack: Stack, fleet: Fleet, credential: int) -> None:
+    hosts = enrol(stack, fleet, credential, "plain", BURST)
+
+    answer = stack.product.call("POST", "scans", {"hosts": hosts, "rules": RULES})
+    scans = [scan["id"] for scan in answer["scans"]]
+
+    assert stack.settle(*scans, seconds=300) == ["done"] * BURST
+    stack.check_ends(scans)
+    assert fleet.leftovers() == []
+
+
+def test_a_worker_killed_with_messages_it_had_taken_in_advance(
+    stack: Stack, target: Target, fleet: Fleet, credential: int
+) -> None:
+    """As many hosts as the worker has threads say nothing; what is behind them has been taken and not begun."""
+    silent = enrol(stack, fleet, credential, "silent", WORKER_CONCURRENCY)
+    answer = stack.product.call("POST", "scans", {"hosts": silent, "rules": RULES})
+    scans = [scan["id"] for scan in answer["scans"]]
+    wait_for(lambda: all(stack.scan(scan)["status"] == "running" for scan in scans), 30)
+    behind = stack.accept(target)
+    wait_for(lambda: stack.redis.hlen(UNACKNOWLEDGED_KEY) == 1, 30)
+
+    for scan in scans:
+        stack.product.call("POST", f"scans/{scan}/cancel")
+    stack.kill("worker")
+
+    assert stack.settle(behind) == ["done"]
+    assert stack.settle(*scans) == ["cancelled"] * len(scans)
+    stack.check_ends(scans)

@@ -12,7 +12,7 @@ from typing import Any
 from celery import shared_task
 from celery.exceptions import Reject
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.utils import timezone
 
 from sandfly_web.findings.allowlist.services import end_expired
@@ -32,12 +32,19 @@ _rng = random.SystemRandom()
 DATABASE_PAUSE_S = 5
 
 
+def _is_away(error: Exception) -> bool:
+    """Whether the database ended, starts, or has no room; psycopg2 knows no class for a connection that is cut."""
+    return isinstance(error, OperationalError) or type(error) in {InterfaceError, DatabaseError}
+
+
 @contextmanager
 def _database_may_be_away() -> Iterator[None]:
     """What beat asks for is asked for again soon: one line says why nothing was done now."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except (DatabaseError, InterfaceError) as error:
+        if not _is_away(error):
+            raise
         log.warning("the database is away, this waits for the next turn: %s", type(error).__name__)
 
 
@@ -53,7 +60,9 @@ def ingest(report: dict[str, Any] | str) -> None:
     """One `ScanReport` as JSON text (or object). While the database is away it goes back to the queue."""
     try:
         ingest_report(report)
-    except (OperationalError, InterfaceError) as error:
+    except (DatabaseError, InterfaceError) as error:
+        if not _is_away(error):
+            raise
         log.warning("the database does not take a report, it is kept in the queue: %s", type(error).__name__)
         # Nothing else could be stored meanwhile either; without the pause the message would go round and round.
         time.sleep(DATABASE_PAUSE_S)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.product import run_product
-from tests.faults.stack import TIMES, WATCH, Stack, Target
+from tests.faults.stack import TIMES, WATCH, Stack, Target, let_go
 from tests.hosts.host import make_host
 
 
@@ -45,6 +45,10 @@ def target(stack: Stack) -> Iterator[Target]:
 def promises(stack: Stack, target: Target) -> Iterator[None]:
     """A fault meets a system that works, and leaves one for which everything that was ever accepted held."""
     stack.wait_serving()
-    yield
+    try:
+        yield
+    finally:
+        # Whatever a test that failed left standing still.
+        let_go(target.host)
     stack.wait_serving()
     stack.check(target)

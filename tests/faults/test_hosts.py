@@ -75,4 +75,6 @@ def test_every_place_for_the_probe_is_full(stack: Stack, small: Target) -> None:
 
     assert stack.settle(scan) == ["failed"]
     assert stack.scan(scan)["error_code"] == "upload_failed"
+    small.host.run("umount /root")
+    assert stack.settle(stack.accept(small)) == ["done"]
     stack.check(small)

@@ -8,7 +8,7 @@ import pytest
 
 from sandfly_web.embedded.processes import WORKER_CONCURRENCY
 from scanners.contract import UNACKNOWLEDGED_KEY
-from tests.faults.stack import QUEUE, REPORTS, RULES, TIMES, Stack, Target, messages, visits_of, wait_for
+from tests.faults.stack import PLANT, QUEUE, REPORTS, RULES, TIMES, Stack, Target, messages, visits_of, wait_for
 from tests.fleet.fleet import Fleet, make_fleet
 from tests.fleet.kinds import addresses
 
@@ -51,6 +51,7 @@ def reports(stack: Stack) -> list[bytes]:
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
     with make_fleet() as running:
+        running.host.run(PLANT)
         yield running
 
 
@@ -77,6 +78,8 @@ def test_a_burst_of_ten_times_what_workers_hold(stack: Stack, fleet: Fleet, cred
 
     assert stack.settle(*scans, seconds=300) == ["done"] * BURST
     stack.check_ends(scans)
+    found = stack.sql("SELECT count(*), max(count) FROM findings_finding WHERE host_id = ANY(%s::uuid[])", hosts)
+    assert found == [(len(RULES) * BURST, 1)]
     assert fleet.leftovers() == []
 
 

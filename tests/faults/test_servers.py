@@ -62,6 +62,14 @@ def test_postgresql_restarted(stack: Stack, target: Target, number: int) -> None
     assert stack.settle(held) == ["done"]
 
 
+def test_postgresql_restarted_while_nothing_is_scanned(stack: Stack, target: Target) -> None:
+    """No report comes that would renew the connections of those who dispatch."""
+    stack.kill("postgres", signal.SIGINT)
+    stack.wait_serving()
+
+    assert stack.settle(stack.accept(target)) == ["done"]
+
+
 def test_the_disk_of_database_and_broker_is_full(stack: Stack, target: Target, disk: Path) -> None:
     held = stack.accept_held(target)
 

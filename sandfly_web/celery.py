@@ -69,6 +69,11 @@ def configure(application: Celery) -> None:
                 "schedule": 60,
                 "options": {"expires": 60},
             },
+            "count-widespread": {
+                "task": "sandfly_web.findings.count_widespread",
+                "schedule": 3600,
+                "options": {"expires": 3000},
+            },
             "retain": {
                 "task": "sandfly_web.scans.retain",
                 "schedule": 3600,

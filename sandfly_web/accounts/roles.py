@@ -43,6 +43,7 @@ READABLE = (
     "scans.ruleoutcome",
     "findings.finding",
     "findings.findingevidence",
+    "findings.widespreadfinding",
     "findings.findingevent",
     "findings.record",
     "findings.allowlistentry",

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from sandfly_web.console.risk import risk
 from sandfly_web.findings.groups import first_groups
-from sandfly_web.findings.models import Finding
+from sandfly_web.findings.models import Finding, WidespreadFinding
 from sandfly_web.inventory.models import Host
 from sandfly_web.rules.models import Severity
 from sandfly_web.scans.models import Scan, ScanBatch, Schedule
@@ -84,6 +84,7 @@ def finding_part(now: datetime) -> dict[str, Any]:
         "worst": first_groups(recent.order_by("-level_rank", "-last_seen_at", "id"), TABLE_ROWS),
         "newest": first_groups(recent.order_by("-first_seen_at", "id"), TABLE_ROWS),
         "risky_hosts": risky_hosts(unresolved),
+        "widespread": WidespreadFinding.objects.select_related("rule")[:HOST_ROWS],
         "chart": bars,
         "chart_most": max(bar.count for bar in bars),
         "chart_width": CHART_DAYS * BAR_STEP,

@@ -19,7 +19,14 @@ from sandfly_web.api.errors import Conflict
 from sandfly_web.api.filters import SigmaTag
 from sandfly_web.api.views import ReadOnly
 from sandfly_web.findings import services
-from sandfly_web.findings.models import Finding, FindingEvent, FindingEvidence, ForensicRecord, Record
+from sandfly_web.findings.models import (
+    Finding,
+    FindingEvent,
+    FindingEvidence,
+    ForensicRecord,
+    Record,
+    WidespreadFinding,
+)
 from sandfly_web.findings.thing import thing
 from sandfly_web.rules.models import Severity
 
@@ -173,6 +180,30 @@ class FindingFilters(django_filters.FilterSet):
         if value:
             return queryset.filter(status__in=Finding.UNRESOLVED)
         return queryset.exclude(status__in=Finding.UNRESOLVED)
+
+
+class WidespreadSerializer(serializers.ModelSerializer[WidespreadFinding]):
+    rule_name = serializers.CharField(source="rule.name", read_only=True)
+
+    class Meta:
+        model = WidespreadFinding
+        fields = ["id", "rule", "rule_name", "subject", "thing", "host_count", "watched_count", "counted_at"]
+        read_only_fields = fields
+
+
+class WidespreadFilters(django_filters.FilterSet):
+    class Meta:
+        model = WidespreadFinding
+        fields = ["rule", "subject"]
+
+
+class WidespreadViewSet(ReadOnly):
+    """Findings that most hosts have alike, each as one: how the fleet is, or a rule that does not fit it."""
+
+    queryset = WidespreadFinding.objects.select_related("rule")
+    serializer_class = WidespreadSerializer
+    filterset_class = WidespreadFilters
+    ordering = ("-host_count", "id")
 
 
 class FindingViewSet(ReadOnly):

@@ -150,6 +150,23 @@ class AllowlistEntry(models.Model):
         return self.title
 
 
+class WidespreadFinding(models.Model):
+    """A finding that most hosts have alike: how the fleet is, or a rule that does not fit. Counted anew every hour."""
+
+    rule = models.ForeignKey(Rule, on_delete=models.CASCADE, related_name="widespread")
+    subject = models.CharField(max_length=32)
+    thing = models.CharField(max_length=255, help_text="What it is about, in one line.")
+    host_count = models.PositiveIntegerField(help_text="Hosts with it unresolved.")
+    watched_count = models.PositiveIntegerField(help_text="Hosts that are watched.")
+    counted_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-host_count", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.thing} on {self.host_count} hosts"
+
+
 class FindingEvidence(models.Model):
     """A version of a finding's evidence: the same thing looked different at another visit."""
 

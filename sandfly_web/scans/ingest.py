@@ -14,6 +14,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from sandfly_web.findings.allowlist.services import active_entries
+from sandfly_web.findings.floods import cap_floods
 from sandfly_web.findings.forensics import store_forensics
 from sandfly_web.findings.hostkey import HOST_KEY_CHANGED, host_key_sightings
 from sandfly_web.findings.intervals import retire_missing, store_observations
@@ -130,7 +131,7 @@ def _store(report: ScanReport, now: datetime) -> bool:
     subjects = {match.subject for match in report.matches}
     allowlist = active_entries(scan.host, subjects, now) if subjects else []
     seen = read_matches(str(scan.host_id), report.matches, rules, allowlist)
-    sightings = seen.sightings
+    sightings = cap_floods(str(scan.host_id), seen.sightings)
     keys = store_keys(scan.host, report.presented_host_keys, report.failure, visit.observed_at)
     store_facts(scan.host, report.profile, report.failure, visit.observed_at)
     store_credential_used(scan.host, report.credential)

@@ -16,6 +16,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from django.utils import timezone
 
 from sandfly_web.findings.allowlist.services import end_expired
+from sandfly_web.findings.floods import count_widespread
 from sandfly_web.scans.adhoc import forget_credentials
 from sandfly_web.scans.breakers import watch
 from sandfly_web.scans.dispatch import dispatch_due
@@ -87,6 +88,11 @@ def end_allowlist() -> None:
     with _database_may_be_away():
         if opened := end_expired(timezone.now()):
             log.info("allow-list: entries expired, %d findings are open again", opened)
+
+
+@shared_task(name="sandfly_web.findings.count_widespread", ignore_result=True, time_limit=600)
+def widespread() -> None:
+    count_widespread(timezone.now())
 
 
 @shared_task(name="sandfly_web.scans.retain", ignore_result=True, time_limit=3600)

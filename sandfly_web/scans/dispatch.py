@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
@@ -147,28 +146,34 @@ def _waiting(now: datetime, held: Held) -> QuerySet[Scan]:
     )
 
 
-def _next_in_line(zone_id: int, now: datetime, held: Held) -> QuerySet[Scan]:
-    """Waiting scans of a zone: of each host the first, and none while one is in flight.
+# Sorted and not joined with itself: right after many scans were queued PostgreSQL knows nothing of them yet, and would
+# choose to compare each with each.
+_LINE = """
+    SELECT id FROM (
+        SELECT id, priority, created_at,
+            row_number() OVER (PARTITION BY priority, schedule_id, batch ORDER BY created_at, id) AS turn
+        FROM (
+            SELECT DISTINCT ON (host_id) * FROM ({waiting}) AS waiting ORDER BY host_id, priority DESC, created_at, id
+        ) AS first
+    ) AS line
+    ORDER BY priority DESC, turn, created_at, id
+    LIMIT %s
+"""
+
+
+def _next_in_line(zone_id: int, busy: list[UUID], room: int, now: datetime, held: Held) -> list[UUID]:
+    """Scans of a zone that are sent now: of each host the first, and none of a host that has one in flight (`busy`).
 
     By priority, and within it in turns: one of each schedule and batch, then the next of each, so that a schedule of
     ten hosts does not wait until one of a hundred thousand is through.
     """
-    in_flight = Scan.objects.filter(host=OuterRef("host"), status__in=Scan.UNFINISHED, dispatched_at__isnull=False)
-    same_age = Q(created_at=OuterRef("created_at"), pk__lt=OuterRef("pk"))
-    older = Q(priority=OuterRef("priority")) & (Q(created_at__lt=OuterRef("created_at")) | same_age)
-    before = _waiting(now, held).filter(Q(priority__gt=OuterRef("priority")) | older, host=OuterRef("host"))
-    return (
-        _waiting(now, held)
-        .filter(~Exists(in_flight), ~Exists(before), host__zone=zone_id)
-        .annotate(
-            turn=Window(
-                RowNumber(),
-                partition_by=[F("priority"), F("schedule"), F("batch")],
-                order_by=[F("created_at"), F("pk")],
-            )
-        )
-        .order_by("-priority", "turn", "created_at", "pk")
-    )
+    waiting = _waiting(now, held).filter(host__zone=zone_id).exclude(host__in=busy).order_by()
+    sql, parameters = waiting.values(
+        "id", "host_id", "priority", "created_at", "schedule_id", "batch"
+    ).query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(_LINE.format(waiting=sql), [*parameters, room])
+        return [pk for (pk,) in cursor.fetchall()]
 
 
 @dataclass(frozen=True)
@@ -198,13 +203,12 @@ def _send_zone(redis: Redis, zone_id: int, now: datetime, held: Held) -> int:
         zone = Zone.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=zone_id).first()
         if zone is None:
             return 0
-        in_flight = Scan.objects.filter(
-            host__zone=zone_id, status__in=Scan.UNFINISHED, dispatched_at__isnull=False
-        ).count()
-        room = queue_length(redis) - in_flight
+        in_flight = Scan.objects.filter(host__zone=zone_id, status__in=Scan.UNFINISHED, dispatched_at__isnull=False)
+        busy = list(in_flight.values_list("host_id", flat=True))
+        room = queue_length(redis) - len(busy)
         if room <= 0:
             return 0
-        scans = _lock(list(_next_in_line(zone_id, now, held).values_list("pk", flat=True)[:room]))
+        scans = _lock(_next_in_line(zone_id, busy, room, now, held))
         jobs = _build_jobs(scans, zone_id, now)
         Scan.objects.filter(pk__in=[job.scan_id for job in jobs]).update(dispatched_at=now, heartbeat_at=None)
         outgoing = _Outgoing(zone_queue(zone.name), jobs, _plans_of(jobs), now)

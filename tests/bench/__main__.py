@@ -12,6 +12,8 @@ from collections.abc import Callable
 from rich.console import Console
 
 from tests.bench.clock import Clock
+from tests.bench.dispatch import measure_dispatch
+from tests.bench.fleet import measure_fleet
 from tests.bench.forty import measure_forty
 from tests.bench.indicators import measure_indicators
 from tests.bench.ingest import measure_ingest
@@ -48,6 +50,8 @@ def main() -> None:
     step("the rule compiler", lambda: measure_compiler(1 if quick else 5))
     step("ingest", lambda: measure_ingest(clock, 50 if quick else 400))
     step("indicators", lambda: measure_indicators(clock, 100_000 if quick else 1_000_000))
+    step("dispatch", lambda: measure_dispatch(clock, 10_000 if quick else 100_000))
+    step("a fleet", lambda: measure_fleet(clock, 40 if quick else 200))
     # Last, as they take most of the time and may be cut off.
     for measure in later:
         step("other scanners", measure)

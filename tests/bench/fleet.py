@@ -1,7 +1,7 @@
 """Many hosts visited by one worker process, from the queue to a final state, and what that worker takes.
 
-`python -m tests.bench.fleet HOSTS [KIND]` prints the table; `make bench` shows a small fleet. The rules are few, so that
-what is measured is the visit: two cores bear the simulator's hosts as well as the worker.
+`python -m tests.bench.fleet HOSTS [KIND]` prints the table; `make bench` shows a small fleet. The rules are few, so
+that what is measured is the visit: two cores bear the simulator's hosts as well as the worker.
 """
 
 from __future__ import annotations

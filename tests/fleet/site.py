@@ -128,10 +128,12 @@ class Site:
         """The next reports as they come. Raises TimeoutError."""
         deadline = time.monotonic() + timeout_s
         with Redis.from_url(self.redis_url) as redis:
+            found: Any
             for number in range(count):
-                found: Any = redis.blpop([INGEST_QUEUE], max(0.1, deadline - time.monotonic()))
-                if found is None:
-                    raise TimeoutError(f"{number} of {count} reports came in {timeout_s:.0f} s")
+                # Shorter than redis-py waits for an answer.
+                while (found := redis.blpop([INGEST_QUEUE], 2)) is None:
+                    if time.monotonic() > deadline:
+                        raise TimeoutError(f"{number} of {count} reports came in {timeout_s:.0f} s")
                 yield decode_report(json.loads(base64.b64decode(json.loads(found[1])["body"]))[0][0])
 
     def stop(self) -> None:

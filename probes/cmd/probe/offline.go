@@ -8,6 +8,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/engine"
+	"sandfly/probes/internal/seq"
 )
 
 // subjectInfo is one subject as fields.json has it.
@@ -26,7 +27,7 @@ func describe(out io.Writer) int {
 	}
 	for _, s := range subjects() {
 		fields := slices.Clone(s.Fields)
-		slices.SortFunc(fields, func(a, b collect.FieldInfo) int { return cmp.Compare(a.Name, b.Name) })
+		seq.SortFunc(fields, func(a, b collect.FieldInfo) int { return cmp.Compare(a.Name, b.Name) })
 		reference.Subjects = append(reference.Subjects, subjectInfo{
 			s.Name, s.Doc, append([]string{}, s.Identity...), append([]string{}, s.Evidence...), fields,
 		})

@@ -16,6 +16,7 @@ import (
 	"sandfly/probes/internal/collect/persistence"
 	"sandfly/probes/internal/collect/settings"
 	"sandfly/probes/internal/collect/system"
+	"sandfly/probes/internal/seq"
 )
 
 // collectors are all of this probe. The file walk comes last: it takes longest, and what is cut off by a limit should
@@ -34,6 +35,6 @@ func subjects() []*collect.Subject {
 	for _, c := range collectors() {
 		all = append(all, c.Subjects...)
 	}
-	slices.SortFunc(all, func(a, b *collect.Subject) int { return cmp.Compare(a.Name, b.Name) })
+	seq.SortFunc(all, func(a, b *collect.Subject) int { return cmp.Compare(a.Name, b.Name) })
 	return all
 }

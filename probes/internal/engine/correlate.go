@@ -11,6 +11,7 @@ import (
 	"sandfly/probes/internal/match"
 	"sandfly/probes/internal/plan"
 	"sandfly/probes/internal/report"
+	"sandfly/probes/internal/seq"
 )
 
 // What all correlations of a plan may keep in memory together: about 10 MB, reached only by a host that is under attack
@@ -369,7 +370,7 @@ func (c *correlation) describe(f firing) *report.Match {
 	if len(examples) > 0 {
 		facts = append(facts, report.Fact{Name: "correlation.examples", Value: examples})
 	}
-	slices.SortFunc(facts, func(a, b report.Fact) int { return cmp.Compare(a.Name, b.Name) })
+	seq.SortFunc(facts, func(a, b report.Fact) int { return cmp.Compare(a.Name, b.Name) })
 	m.Record = facts
 	return m
 }

@@ -10,6 +10,7 @@ import (
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/match"
 	"sandfly/probes/internal/plan"
+	"sandfly/probes/internal/seq"
 )
 
 // Program is a plan bound to the subjects of this probe.
@@ -226,7 +227,7 @@ func sortedFields(s *collect.Subject) []int {
 	for i := range places {
 		places[i] = i
 	}
-	slices.SortFunc(places, func(a, b int) int { return strings.Compare(s.Fields[a].Name, s.Fields[b].Name) })
+	seq.SortFunc(places, func(a, b int) int { return strings.Compare(s.Fields[a].Name, s.Fields[b].Name) })
 	return places
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"sandfly/probes/internal/plan"
+	"sandfly/probes/internal/seq"
 )
 
 // window is a stretch of time in which a correlation holds.
@@ -17,7 +18,7 @@ type window struct {
 
 // windows are the largest stretches of at most the time span, none inside another, in which the condition holds.
 func (c *correlation) windows(events []event) []window {
-	slices.SortStableFunc(events, func(a, b event) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.part, b.part)) })
+	seq.SortStableFunc(events, func(a, b event) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.part, b.part)) })
 	if c.spec.Type == "temporal_ordered" {
 		return c.chains(events)
 	}

@@ -1,9 +1,8 @@
 package match
 
 import (
-	"slices"
-
 	"sandfly/probes/internal/plan"
+	"sandfly/probes/internal/seq"
 )
 
 func (c *Compiler) leaf(n *plan.Node) (node, *plan.Fault) {
@@ -69,7 +68,7 @@ func (c *Compiler) keyword(n *plan.Node) (node, *plan.Fault) {
 			k.dear = max(k.dear, c.subject.Costs[i])
 		}
 	}
-	slices.SortStableFunc(k.fields, func(a, b int) int { return int(c.subject.Costs[a]) - int(c.subject.Costs[b]) })
+	seq.SortStableFunc(k.fields, func(a, b int) int { return int(c.subject.Costs[a]) - int(c.subject.Costs[b]) })
 	return k, nil
 }
 

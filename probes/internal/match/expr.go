@@ -5,6 +5,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/plan"
+	"sandfly/probes/internal/seq"
 )
 
 // Expr is a condition bound to the fields of one subject.
@@ -128,7 +129,7 @@ func newBranch(word string, sides []*shared) node {
 	if word == "not" {
 		return &notNode{sides[0]}
 	}
-	slices.SortStableFunc(sides, func(a, b *shared) int { return int(a.cost()) - int(b.cost()) })
+	seq.SortStableFunc(sides, func(a, b *shared) int { return int(a.cost()) - int(b.cost()) })
 	b := branch{sides, sides[len(sides)-1].cost(), slices.ContainsFunc(sides, holdsSet)}
 	if word == "or" {
 		return &orNode{b}

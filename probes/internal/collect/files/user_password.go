@@ -3,10 +3,10 @@ package files
 import (
 	"cmp"
 	"fmt"
-	"slices"
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/accounts"
+	"sandfly/probes/internal/seq"
 )
 
 // hashesFile is what LoadHashes gave.
@@ -22,7 +22,7 @@ func (d *directory) audited() map[string]accounts.Verdict {
 	for i := range all {
 		users[i] = &all[i]
 	}
-	slices.SortStableFunc(users, func(a, b *accounts.User) int { return cmp.Compare(urgency(a), urgency(b)) })
+	seq.SortStableFunc(users, func(a, b *accounts.User) int { return cmp.Compare(urgency(a), urgency(b)) })
 	return accounts.Audit(d.v.env, users, d.hashes().hashes)
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"sandfly/probes/internal/procfs"
+	"sandfly/probes/internal/seq"
 )
 
 // moduleSources are the places that name loaded modules. The list is /proc/modules; all others are held against it. It
@@ -62,7 +63,7 @@ func (s *moduleSources) disagreements() []*finding {
 				missingFrom: []string{"sys_module"}, detail: "in /proc/modules but without a directory in /sys/module"})
 		}
 	}
-	slices.SortFunc(found, func(a, b *finding) int { return strings.Compare(a.name, b.name) })
+	seq.SortFunc(found, func(a, b *finding) int { return strings.Compare(a.name, b.name) })
 	return found
 }
 

@@ -119,7 +119,7 @@ func (o *objects) fromHolders() []*object {
 		}
 		found = append(found, &object{objects: o, kind: key.kind, id: key.id, typ: typ, tag: f.tag})
 	}
-	slices.SortFunc(found, func(a, b *object) int {
+	seq.SortFunc(found, func(a, b *object) int {
 		return strings.Compare(a.kind+decimal(int64(a.id)), b.kind+decimal(int64(b.id)))
 	})
 	return found

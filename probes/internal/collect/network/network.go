@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"sandfly/probes/internal/collect"
@@ -238,5 +237,5 @@ var subject = collect.NewSubject("network",
 
 // sortEntries puts records in an order that does not change between visits.
 func sortEntries(list []*entry) {
-	slices.SortFunc(list, func(a, b *entry) int { return strings.Compare(a.name, b.name) })
+	seq.SortFunc(list, func(a, b *entry) int { return strings.Compare(a.name, b.name) })
 }

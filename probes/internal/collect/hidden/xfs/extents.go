@@ -2,7 +2,8 @@ package xfs
 
 import (
 	"cmp"
-	"slices"
+
+	"sandfly/probes/internal/seq"
 )
 
 // Bounds of a map of extents.
@@ -43,7 +44,7 @@ func (fs *FS) extentsOf(n *inode) ([]extent, error) {
 	default:
 		err = broken("format %d", n.format)
 	}
-	slices.SortFunc(found, func(a, b extent) int { return cmp.Compare(a.offset, b.offset) })
+	seq.SortFunc(found, func(a, b extent) int { return cmp.Compare(a.offset, b.offset) })
 	return found, err
 }
 

@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/binary"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,6 +112,16 @@ func gzipped(t *testing.T, text string) string {
 	must(t, err)
 	must(t, w.Close())
 	return b.String()
+}
+
+// xzed packs with xz(1).
+func xzed(t *testing.T, text string, arguments ...string) string {
+	t.Helper()
+	command := exec.Command("xz", append([]string{"-c"}, arguments...)...)
+	command.Stdin = strings.NewReader(text)
+	out, err := command.Output()
+	must(t, err)
+	return string(out)
 }
 
 // utmpRecord is one record as 64-bit x86 writes it.

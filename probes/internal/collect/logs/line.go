@@ -15,6 +15,7 @@ import (
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/collect/logs/lines"
+	decompress "sandfly/probes/internal/collect/logs/unpack"
 	"sandfly/probes/internal/seq"
 )
 
@@ -296,7 +297,7 @@ func (s *scanner) told(err error) error {
 func isBroken(err error) bool {
 	var corrupt flate.CorruptInputError
 	var structural bzip2.StructuralError
-	return errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return errors.Is(err, decompress.ErrMalformed) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.As(err, &corrupt) || errors.As(err, &structural)
 }
 

@@ -66,6 +66,7 @@ func TestRotatedAndPackedLogsAreReadWhenTheyReachIntoTheDay(t *testing.T) {
 	root := tree(t, map[string]string{
 		"var/log/auth.log.1":           stamp(3600) + " web a: one\n",
 		"var/log/auth.log.2.gz":        gzipped(t, stamp(7200)+" web a: two\n"),
+		"var/log/auth.log.3.xz":        xzed(t, stamp(8000)+" web a: packed as xz\n"),
 		"var/log/secure-20270114":      stamp(9000) + " web a: three\n",
 		"var/log/auth.log.old":         stamp(9000) + " web a: not a log\n",
 		"var/log/nginx/x.access.log.1": `192.0.2.1 - - [15/Jan/2027:07:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "-"` + "\n",
@@ -73,10 +74,10 @@ func TestRotatedAndPackedLogsAreReadWhenTheyReachIntoTheDay(t *testing.T) {
 
 	records, _ := run(t, lineCollector(), root)
 
-	if got := fmt.Sprint(column(records, "message")); !strings.HasPrefix(got, "[one two three 192.0.2.1 -") {
+	if got := fmt.Sprint(column(records, "message")); !strings.HasPrefix(got, "[one two packed as xz three 192.0.2.1 -") {
 		t.Error(got)
 	}
-	expect(t, records[3], map[string]any{"log": "web", "web.method": "GET", "web.status": int64(200), "remote_address": "192.0.2.1"})
+	expect(t, records[4], map[string]any{"log": "web", "web.method": "GET", "web.status": int64(200), "remote_address": "192.0.2.1"})
 }
 
 func TestALineBeyondAllBoundsIsCutAndTheNextIsWhole(t *testing.T) {
@@ -126,10 +127,12 @@ func TestWhatIsNoFileIsNeverWaitedFor(t *testing.T) {
 }
 
 func TestABrokenPackedLogIsSaid(t *testing.T) {
-	whole := gzipped(t, strings.Repeat(stamp(9)+" web a: x\n", 500))
-	_, status := logLines(t, map[string]string{"var/log/syslog.1.gz": whole[:len(whole)-20], "var/log/syslog.2.gz": "nothing packed"})
+	text := strings.Repeat(stamp(9)+" web a: x\n", 500)
+	gz, xz := gzipped(t, text), xzed(t, text)
+	_, status := logLines(t, map[string]string{"var/log/syslog.1.gz": gz[:len(gz)-20], "var/log/syslog.2.gz": "nothing packed",
+		"var/log/syslog.3.xz": xz[:len(xz)-20], "var/log/syslog.4.xz": "nothing packed", "var/log/syslog.5.lz4": "not read"})
 
-	if parts := status.Parts["log_line"]; len(parts) != 2 {
+	if parts := status.Parts["log_line"]; len(parts) != 5 {
 		t.Errorf("%v", parts)
 	}
 }

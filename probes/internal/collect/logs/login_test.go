@@ -109,7 +109,7 @@ func TestAFileThatIsNoDatabaseIsSaidToBeUnreadable(t *testing.T) {
 }
 
 func TestACompressionThatIsNotReadIsSaid(t *testing.T) {
-	_, status := logins(t, map[string]string{"var/log/wtmp.1.xz": "\xfd7zXZ"})
+	_, status := logins(t, map[string]string{"var/log/wtmp.1.lz4": "\x04\x22\x4d\x18"})
 
 	if parts := status.Parts["login"]; len(parts) != 1 || !errors.Is(parts[0], collect.ErrLimit) {
 		t.Errorf("%v", parts)

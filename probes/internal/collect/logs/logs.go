@@ -87,9 +87,10 @@ func at(path string, err error) error {
 const (
 	maxUnpacked = 64 << 20 // taken out of one compressed file while it is read
 	maxHeld     = 16 << 20 // of one that has to lie in memory as a whole, packed or not
+	maxBack     = 8 << 20  // how far back an .xz file may repeat itself: the dictionary of xz -6, its default
 )
 
-// compressions are the endings of rotated logs. Those of .xz and .lz4 are not read, which is said.
+// compressions are the endings of rotated logs. Those of .lz4 are not read, which is said.
 var compressions = []string{".gz", ".bz2", ".xz", ".zst", ".lz4"}
 
 // compression splits the ending of a compressed file off its name.
@@ -114,6 +115,8 @@ func unpack(f *content.File, ending string) (io.Reader, error) {
 		return r, nil
 	case ".bz2":
 		return bzip2.NewReader(packed), nil
+	case ".xz":
+		return decompress.XZ(packed, maxBack), nil
 	case ".zst":
 		data, err := f.All(maxHeld)
 		if err == nil {

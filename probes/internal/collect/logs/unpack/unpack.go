@@ -1,4 +1,4 @@
-// Package unpack decompresses what the standard library cannot: LZ4 blocks and Zstandard frames, of which systemd's
+// Package unpack decompresses what the standard library cannot: LZ4 blocks, Zstandard frames and xz files, of which systemd's
 // journal and rotated logs are made. Everything is bounded and checked; nothing is written.
 package unpack
 

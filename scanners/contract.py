@@ -626,7 +626,7 @@ class DiscoverJob(Frozen, frozen=True, kw_only=True):
 class Answer(Frozen, frozen=True, kw_only=True):
     """An endpoint that took a connection. `failure` is why it was not signed in to, if it was to be.
 
-    `credential` is the place of the one that got in.
+    `credential` is the id of the one that got in.
     """
 
     address: Name
@@ -635,7 +635,7 @@ class Answer(Frozen, frozen=True, kw_only=True):
     host_key: HostKeyPin | None = None
     failure: Failure | None = None
     profile: Profile | None = None
-    credential: int | None = None
+    credential: Name = ""
 
 
 class DiscoverReport(Frozen, frozen=True, kw_only=True):

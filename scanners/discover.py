@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from scanners.budget import Budget
 from scanners.contract import (
     Answer,
     CredentialSecret,
@@ -30,8 +31,9 @@ from scanners.contract import (
 )
 from scanners.diagnosis import safe_words
 from scanners.errors import ScanError
+from scanners.hashicorp import resolve
 from scanners.profile import run_profile
-from scanners.transport import open_ssh, read_host_key
+from scanners.transport import PasswordPolicy, open_ssh, read_host_key
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +51,13 @@ def sweep(
     *,
     worker: str = "",
     should_stop: Callable[[], bool] = lambda: False,
+    budget: Budget | None = None,
 ) -> DiscoverReport:
-    """Looks at all that is sought; never raises for what hosts do. Stopping early is a failure, not an empty answer."""
+    """Looks at all that is sought; never raises for what hosts do. Stopping early is a failure, not an empty answer.
+
+    `budget` bounds wrong passwords, so that a network of strangers does not lock the account of a directory.
+    """
+    passwords = PasswordPolicy(budget) if budget else PasswordPolicy()
     started_at = datetime.now(UTC)
     greeted = asyncio.run(_greet_all(job, should_stop))
     pace = _Pace(job.rate_per_s)
@@ -60,7 +67,7 @@ def sweep(
         if should_stop():
             return None
         pace.wait()
-        return _look(sought, banner, secrets, job.timeout_s, pace)
+        return _look(sought, banner, secrets, job.timeout_s, pace, passwords)
 
     with ThreadPoolExecutor(SIGN_INS, thread_name_prefix="discover") as pool:
         answers = [answer for answer in pool.map(look, greeted) if answer is not None]
@@ -139,7 +146,14 @@ async def _read_greeting(reader: asyncio.StreamReader) -> str | None:
     return None
 
 
-def _look(sought: Sought, banner: str, secrets: Sequence[CredentialSecret], timeout_s: int, pace: _Pace) -> Answer:
+def _look(
+    sought: Sought,
+    banner: str,
+    secrets: Sequence[CredentialSecret],
+    timeout_s: int,
+    pace: _Pace,
+    passwords: PasswordPolicy,
+) -> Answer:
     answer = Answer(address=sought.address, port=sought.port, banner=banner)
     try:
         key = read_host_key(sought.address, sought.port, sought.host_keys, max(timeout_s, SIGN_IN_TIMEOUT_S))
@@ -147,7 +161,7 @@ def _look(sought: Sought, banner: str, secrets: Sequence[CredentialSecret], time
         if not sought.sign_in or (sought.host_keys and key not in sought.host_keys):
             return answer
         pace.wait()
-        return _sign_in(sought, key, secrets, answer)
+        return _sign_in(sought, key, secrets, answer, passwords)
     except ScanError as error:
         failure = Failure(code=error.code, message=error.message[:4096], retryable=error.retryable)
     except Exception as error:  # the edge: one host's oddity must not end the sweep
@@ -156,13 +170,20 @@ def _look(sought: Sought, banner: str, secrets: Sequence[CredentialSecret], time
     return msgspec.structs.replace(answer, failure=failure)
 
 
-def _sign_in(sought: Sought, key: HostKeyPin, secrets: Sequence[CredentialSecret], greeted: Answer) -> Answer:
+def _sign_in(
+    sought: Sought,
+    key: HostKeyPin,
+    secrets: Sequence[CredentialSecret],
+    greeted: Answer,
+    passwords: PasswordPolicy,
+) -> Answer:
     """Only to the holder of the key that was just shown."""
     endpoint = HostEndpoint(address=sought.address, port=sought.port, host_keys=[key])
-    connection = open_ssh(endpoint, secrets, Limits(connect_timeout_s=SIGN_IN_TIMEOUT_S))
+    opened = [resolve(secret, sought.address) for secret in secrets]
+    connection = open_ssh(endpoint, opened, Limits(connect_timeout_s=SIGN_IN_TIMEOUT_S), passwords=passwords)
     try:
         profile, _ = run_profile(connection, PROFILE_TIMEOUT_S)
-        place = next((place for place, secret in enumerate(secrets) if secret is connection.secret), None)
-        return msgspec.structs.replace(greeted, host_key=key, profile=profile, credential=place)
+        used = connection.secret.id if connection.secret else ""
+        return msgspec.structs.replace(greeted, host_key=key, profile=profile, credential=used)
     finally:
         connection.close()

@@ -119,7 +119,13 @@ def discover(document: dict[str, Any]) -> None:
         log.warning("part %d of sweep %d came too late and is dropped", job.part, job.sweep_id)
         return
     try:
-        report = sweep(job, _unseal_all(job.credentials), worker=worker_name(), should_stop=_asked_to_stop(job))
+        report = sweep(
+            job,
+            _unseal_all(job.credentials),
+            worker=worker_name(),
+            should_stop=_asked_to_stop(job),
+            budget=_budget(job.zone),
+        )
     except ScanError as error:
         now = datetime.now(UTC)
         failure = Failure(code=error.code, message=error.message)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from scanners.budget import MAX_ON_HOST, Budget, MemoryCounters
 from scanners.contract import Answer, CredentialSecret, DiscoverJob, HostKeyPin, Sought
 from scanners.discover import sweep
 from tests.hosts.host import Host, make_host
@@ -51,10 +52,10 @@ def test_a_new_host_is_signed_in_to_and_tells_who_it_is(host: Host) -> None:
     assert host.wait_clean() == []
 
 
-def test_the_credential_that_got_in_is_named_by_its_place(host: Host) -> None:
-    wrong = CredentialSecret(username="nobody", password="wrong")
+def test_the_credential_that_got_in_is_named(host: Host) -> None:
+    wrong = CredentialSecret(id="4", username="nobody", password="wrong")
 
-    assert look(host, wrong, host.secret()).credential == 1
+    assert look(host, wrong, host.secret(id="5")).credential == "5"
 
 
 def test_a_refused_sign_in_is_told_with_key_and_reason(host: Host) -> None:
@@ -159,3 +160,16 @@ def test_a_sweep_that_is_stopped_says_so() -> None:
 
     assert report.failure is not None
     assert report.failure.code == "cancelled"
+
+
+def test_wrong_passwords_over_a_network_end_before_they_lock_the_account(host: Host) -> None:
+    budget = Budget(MemoryCounters())
+    guess = CredentialSecret(id="7", username="root", password="wrong")
+    before = len(host.authentications())
+    part = job(*[Sought(address=host.address, port=host.port)] * 6)
+
+    report = sweep(part, [guess], budget=budget)
+
+    assert len(report.answers) == 6
+    assert all(answer.failure is not None for answer in report.answers)
+    assert len(host.authentications()) - before <= MAX_ON_HOST

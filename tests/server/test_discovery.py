@@ -121,8 +121,6 @@ def profile(name="web1", machine="a", boot="1"):
 
 def answer(last, key="a", **fields):
     fields.setdefault("profile", profile())
-    if fields["profile"] is not None:
-        fields.setdefault("credential", 0)
     return Answer(address=f"10.0.0.{last}", banner="SSH-2.0-OpenSSH_9.2", host_key=host_key_pin(key), **fields)
 
 
@@ -153,7 +151,8 @@ def look(discovery, monkeypatch, django_capture_on_commit_callbacks):
             job = jobs[-1]
             given = list(confirming) if Sweep.objects.get(pk=job.sweep_id).is_confirming else given
             wanted = {sought.address for sought in job.sought}
-            told = [one for one in given if one.address in wanted]
+            used = str(discovery.credentials.get().pk)
+            told = [msgspec.structs.replace(one, credential=used) for one in given if one.address in wanted]
             done = DiscoverReport(
                 sweep_id=job.sweep_id, part=job.part, attempt=job.attempt, started_at=at, finished_at=at, answers=told
             )
@@ -268,7 +267,7 @@ def test_two_hosts_may_swap_their_addresses(look):
 def msg_without_profile(one):
     import msgspec
 
-    return msgspec.structs.replace(one, profile=None, credential=None)
+    return msgspec.structs.replace(one, profile=None)
 
 
 def test_a_host_whose_address_another_one_took_is_kept_without_address(look):

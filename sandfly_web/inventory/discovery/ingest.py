@@ -97,7 +97,7 @@ class _Storing:
     def enrol(self) -> None:
         """Add the new ones as hosts, with the key they hold, the credential that got in, and tags."""
         discovery = self.sweep.discovery
-        credentials = list(discovery.credentials.filter(zone=discovery.zone_id).order_by("name")[:8])
+        credentials = {str(one.pk): one for one in discovery.credentials.filter(zone=discovery.zone_id)}
         hosts = [self._new_host(found, credentials) for found in self.new]
         Host.objects.bulk_create(hosts, batch_size=INSERT_ROWS, ignore_conflicts=True)
         made = set(Host.objects.filter(pk__in=[host.pk for host in hosts]).values_list("pk", flat=True))
@@ -112,17 +112,15 @@ class _Storing:
         record_created([(host, {"address": f"{host.address}:{host.port}", **said}) for host in created])
         self.sweep.enrolled += len(created)
 
-    def _new_host(self, found: _Found, credentials: list[Credential]) -> Host:
+    def _new_host(self, found: _Found, credentials: dict[str, Credential]) -> Host:
         answer, discovery = found.answer, self.sweep.discovery
-        place = answer.credential
-        used = credentials[place] if place is not None and 0 <= place < len(credentials) else None
         facts = host_facts(answer.profile) if answer.profile else {}
         return Host(
             name=facts.get("hostname") or answer.address,
             address=answer.address,
             port=answer.port,
             zone=discovery.zone,
-            credential=used,
+            credential=credentials.get(answer.credential),
             origin=Host.Origin.DISCOVERED,
             discovery=discovery,
             state=Host.State.ACTIVE,

@@ -185,7 +185,7 @@ def _job(sweep: Sweep, sought: list[Sought]) -> DiscoverJob:
         attempt=sweep.attempt,
         zone=discovery.zone.name,
         sought=sought,
-        credentials=[SealedCredential(sealed=sealed) for sealed in credentials.values_list("sealed", flat=True)[:8]],
+        credentials=[SealedCredential(sealed=one.sealed, id=str(one.pk)) for one in credentials[:8]],
         rate_per_s=discovery.rate_per_s,
         timeout_s=discovery.timeout_s,
         expires_at=sweep.part_expires_at or sweep.started_at,

@@ -140,10 +140,14 @@ class Stack:
 
     @contextmanager
     def stopped(self, service: str) -> Iterator[None]:
-        """The service stands still for the length of the block."""
+        """The service stands still for the length of the block, and no message lies in its connections."""
         pids = self.pids(service)
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
+        # Redis gives the next message to whoever waits for one, also when it can no longer read it.
+        for client in self.redis.client_list():
+            if client["cmd"] == "brpop":
+                self.redis.client_kill_filter(_id=client["id"])
         try:
             yield
         finally:

@@ -106,13 +106,10 @@ class Stack:
         target.scans.append(scan)
         return scan
 
-    def accept_long(self, target: Target) -> str:
-        """A scan that is long enough to be met in the middle."""
-        return self.accept(target, types=["detection"])
-
     def accept_held(self, target: Target) -> str:
         """A scan whose probe stands still on the host until `let_go`."""
-        scan = self.accept_long(target)
+        # Slow without being dear: the probe mostly pauses.
+        scan = self.accept(target, rules=RULES, cpu_percent=2)
         hold(target.host)
         return scan
 

@@ -20,6 +20,8 @@ REPORT_SCHEMA = 1
 SCAN_TASK = "scanners.scan"
 INGEST_TASK = "sandfly_web.scans.ingest"
 INGEST_QUEUE = "ingest"
+ROTATE_TASK = "scanners.rotate_key"
+REKEYED_TASK = "sandfly_web.inventory.rekeyed"
 DISCOVER_TASK = "scanners.discover"
 DISCOVERED_TASK = "sandfly_web.inventory.discovered"
 
@@ -229,6 +231,25 @@ class ScanJob(Frozen, frozen=True, kw_only=True):
     allow_new_host_key: bool = False
     try_all_passwords: bool = False
     """Whether a second password of the same user may be tried after the first was refused."""
+
+
+class RotateRequest(Frozen, frozen=True, kw_only=True):
+    """Web side to worker: seal these, which are sealed to the zone's key `public_key`, to a new one."""
+
+    zone: Name
+    public_key: Name
+    credentials: list[SealedCredential] = []
+
+
+class Rekeyed(Frozen, frozen=True, kw_only=True):
+    """Worker to web side: the same sealed to `public_key`, in the order of `replaced`, or why it could not be done."""
+
+    zone: Name
+    old_public_key: Name
+    public_key: Name = ""
+    replaced: list[SealedCredential] = []
+    credentials: list[SealedCredential] = []
+    failure: Text = ""
 
 
 class Phase(StrEnum):

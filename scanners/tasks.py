@@ -26,6 +26,8 @@ from scanners.contract import (
     DISCOVERED_TASK,
     INGEST_QUEUE,
     INGEST_TASK,
+    REKEYED_TASK,
+    ROTATE_TASK,
     SCAN_TASK,
     CredentialSecret,
     DiscoverJob,
@@ -33,6 +35,8 @@ from scanners.contract import (
     Failure,
     Phase,
     PlanSet,
+    Rekeyed,
+    RotateRequest,
     ScanJob,
     ScanReport,
     SealedCredential,
@@ -44,7 +48,7 @@ from scanners.contract import (
 from scanners.discover import sweep
 from scanners.errors import AuthError, ExpiredError, InternalError, ScanError
 from scanners.pulse import Pulse, Pulses
-from scanners.vault import KEY_FILE_VARIABLE, ZoneKey, read_zone_key
+from scanners.vault import KEY_FILE_VARIABLE, ZoneKey, read_zone_key, rotate_key_file, seal
 from scanners.visit import failed_report, run_visit
 
 log = logging.getLogger(__name__)
@@ -74,12 +78,27 @@ def _pulses() -> Pulses:
     return Pulses(_redis, heartbeat_ttl_s())
 
 
-@functools.cache
-def _zone_key() -> ZoneKey:
+def _zone_key_file() -> Path:
     path = os.environ.get(KEY_FILE_VARIABLE)
     if not path:
         raise AuthError("credential_unsealable", f"this worker has no zone key: set {KEY_FILE_VARIABLE}")
-    return read_zone_key(Path(path))
+    return Path(path)
+
+
+def _zone_key() -> ZoneKey:
+    """Read again when the file is another: a new key is put there while workers run."""
+    path = _zone_key_file()
+    try:
+        status = path.stat()
+    except OSError:
+        return read_zone_key(path)
+    return _read_zone_key(path, status.st_ino, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)
+def _read_zone_key(path: Path, inode: int, mtime_ns: int) -> ZoneKey:
+    del inode, mtime_ns
+    return read_zone_key(path)
 
 
 def worker_name() -> str:
@@ -309,3 +328,27 @@ def _deliver(task: str, document: str) -> bool:
             pause_s = min(pause_s * 2, longest_s)
         else:
             return True
+
+
+@app.task(name=ROTATE_TASK)
+def rotate_key(document: str) -> None:
+    """Makes the zone a new key and sends home everything sealed to it; runs again harmlessly after it was cut short."""
+    try:
+        request = msgspec.json.decode(document, type=RotateRequest)
+    except msgspec.MsgspecError as error:
+        log.error("a request for a new zone key cannot be read and is dropped: %s", error)  # noqa: TRY400 - as above
+        return
+    done = Rekeyed(zone=request.zone, old_public_key=request.public_key)
+    try:
+        key = rotate_key_file(_zone_key_file(), request.public_key)
+        sealed = [
+            msgspec.structs.replace(seal(key.unseal(one), key.public_key), id=one.id) for one in request.credentials
+        ]
+        done = msgspec.structs.replace(
+            done, public_key=key.public_key, replaced=request.credentials, credentials=sealed
+        )
+    except AuthError as error:
+        done = msgspec.structs.replace(done, failure=error.message)
+    except OSError as error:
+        done = msgspec.structs.replace(done, failure=f"the zone's key file cannot be written: {error.strerror}")
+    app.send_task(REKEYED_TASK, args=[encode(done).decode()], queue=INGEST_QUEUE)

@@ -79,7 +79,7 @@ def ensure_zone(data: DataDir) -> Zone:
     zone = Zone.objects.filter(name=DEFAULT_ZONE).first()
     if zone is None:
         return create_zone(DEFAULT_ZONE, public, "Hosts that this machine reaches")
-    if zone.public_key != public:
+    if zone.public_key not in (public, *read_earlier_keys(data)):
         if zone.credentials.exists():
             raise EmbeddedError(
                 f"{data.zone_key(DEFAULT_ZONE)} is not the key that the credentials of zone {DEFAULT_ZONE} are sealed "
@@ -95,10 +95,19 @@ def read_public_key(data: DataDir) -> str:
     if not path.exists():
         write_private(path, base64.b64encode(bytes(PrivateKey.generate())).decode("ascii") + "\n")
     try:
-        private = PrivateKey(base64.b64decode(path.read_text(encoding="ascii").strip(), validate=True))
-    except (ValueError, TypeError):
+        return _public_keys(path.read_text(encoding="ascii"))[0]
+    except (ValueError, TypeError, IndexError):
         raise EmbeddedError(f"{path} holds no zone key: restore it from a backup, or remove it for a new one") from None
-    return base64.b64encode(bytes(private.public_key)).decode("ascii")
+
+
+def read_earlier_keys(data: DataDir) -> list[str]:
+    """Public halves of the keys behind the first: the zone may still have one when a rotation was cut short."""
+    return _public_keys(data.zone_key(DEFAULT_ZONE).read_text(encoding="ascii"))[1:]
+
+
+def _public_keys(text: str) -> list[str]:
+    privates = [PrivateKey(base64.b64decode(line, validate=True)) for line in text.split()]
+    return [base64.b64encode(bytes(private.public_key)).decode("ascii") for private in privates]
 
 
 def ensure_inventory(data: DataDir) -> Host | None:

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from sandfly_web.inventory.discovery.ingest import store_report
 from sandfly_web.inventory.discovery.services import advance
-from scanners.contract import DISCOVERED_TASK
+from sandfly_web.inventory.rotation import store_rekeyed
+from scanners.contract import DISCOVERED_TASK, REKEYED_TASK
 
 log = logging.getLogger(__name__)
 
@@ -35,3 +36,10 @@ def discovered(report: str) -> None:
         log.warning("the database does not take a report, it is kept in the queue: %s", type(error).__name__)
         time.sleep(DATABASE_PAUSE_S)
         raise Reject(str(type(error).__name__), requeue=True) from error
+
+
+@shared_task(name=REKEYED_TASK, ignore_result=True, acks_late=True, reject_on_worker_lost=True, time_limit=600)
+def rekeyed(answer: str) -> None:
+    """One `Rekeyed` as JSON text. A database that is away makes the request fail; it is repeated by hand."""
+    close_old_connections()
+    store_rekeyed(answer)

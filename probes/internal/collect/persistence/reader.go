@@ -197,9 +197,33 @@ func (r *reader) homes() ([]home, error) {
 	}
 	stray, err := r.directories("/home")
 	for _, name := range stray {
-		add(home{path: "/home/" + name, username: name})
+		place := "/home/" + name
+		add(home{path: place, username: name})
+		// Users of a directory service have no line in passwd; winbind puts them into /home/DOMAIN/USER.
+		if r.isHome(place) || r.onNetwork(place) {
+			continue
+		}
+		below, failed := r.directories(place)
+		if failed != nil && !isAbsent(failed) {
+			err = errors.Join(err, failed)
+		}
+		for _, user := range below {
+			if inner := place + "/" + user; r.isHome(inner) {
+				add(home{path: inner, username: user})
+			}
+		}
 	}
 	return all, err
+}
+
+// isHome tells whether a directory has what homes have.
+func (r *reader) isHome(dir string) bool {
+	for _, name := range []string{".ssh", ".profile", ".bashrc", ".bash_history"} {
+		if _, err := content.StatPath(r.env, dir+"/"+name); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // isAbsent tells that there is nothing to read at a place, which is no failure.

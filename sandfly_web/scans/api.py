@@ -200,7 +200,7 @@ class ScanRequestSerializer(serializers.Serializer[Any]):
         if not values.get("targets"):
             return None
         given = values["credential"]
-        secrets = PlainSecrets(**{name: given[name] for name in SECRET_FIELDS})
+        secrets = PlainSecrets(**{name: given[name] for name in SECRET_FIELDS if name in given})
         return AdHoc(
             targets=values["targets"],
             zone=values["zone"],

@@ -53,6 +53,7 @@ const (
 	xzHeaderBytes = 12
 	maxChunk      = 1 << 16
 	maxPlain      = 2 << 20 // of one chunk
+	maxSmall      = 1 << 20 // packed logs that come to less are many, and need no whole dictionary
 	dictReset     = 3
 )
 
@@ -294,11 +295,15 @@ func (x *xz) letGo() {
 	x.given = len(x.out)
 }
 
-// room makes place for a chunk, never for more than the dictionary and two chunks.
+// room makes place for a chunk, never for more than the dictionary and two chunks. It grows once: what is left behind by
+// growing step by step would be twice as much memory.
 func (x *xz) room(size int) {
 	if need := len(x.out) + size; need > cap(x.out) {
 		most := int(min(x.dict, int64(x.held))) + 2*maxPlain
-		x.out = append(make([]byte, 0, max(need, min(2*need, most))), x.out...)
+		if 2*need <= maxSmall {
+			most = min(2*need, most)
+		}
+		x.out = append(make([]byte, 0, max(need, most)), x.out...)
 	}
 }
 

@@ -27,7 +27,8 @@ from sandfly_web.findings.groups import UNSHOWN
 from sandfly_web.findings.hunting import admin as hunting_admin  # noqa: F401 - registers its page
 from sandfly_web.findings.models import Finding, FindingEvidence, ForensicRecord, Record
 from sandfly_web.findings.thing import thing as thing_of
-from sandfly_web.rules.models import Severity
+from sandfly_web.inventory.models import Host
+from sandfly_web.rules.models import Rule, Severity
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
 TRIAGE = "findings.change_finding"
+# Hosts that a word of a search can mean; a word that means more says nothing.
+MAX_NAMED = 10_000
 UNRESOLVED, ALL = "unresolved", "all"
 
 
@@ -142,8 +145,9 @@ class FindingAdmin(ReadOnlyAdmin):
         SubjectFilter,
         TagFilter,
     ]
-    search_fields = ["title", "explanation", "rule_name", "host__name"]
-    search_help_text = "Title, explanation, rule or host"
+    # What there is to find is in get_search_results.
+    search_fields = ["title"]
+    search_help_text = "Rule or host; else words of the explanation"
     ordering = ["-level_rank", "-last_seen_at", "id"]
     sortable_by: list[str] = []
     paginator = LargeTable
@@ -186,6 +190,15 @@ class FindingAdmin(ReadOnlyAdmin):
         if request.resolver_match and request.resolver_match.url_name == "findings_finding_changelist":
             return queryset.defer(*UNSHOWN)
         return queryset.select_related("host", "rule", "assignee", "allowed_by")
+
+    def get_search_results(
+        self, _request: HttpRequest, queryset: QuerySet[Finding], search_term: str
+    ) -> tuple[QuerySet[Finding], bool]:
+        """By rules and hosts with such names, which are few; the explanations, which are many, only without any."""
+        words = search_term.split()
+        named = [named_so(word) for word in words]
+        by_text = [Q(explanation__icontains=word) | Q(title__icontains=word) for word in words]
+        return queryset.filter(*(name or text for name, text in zip(named, by_text, strict=True))), False
 
     def has_triage_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm(TRIAGE))
@@ -276,6 +289,19 @@ BULK_WITH_REASON = {
         "marked as false positives",
     ),
 }
+
+
+def named_so(word: str) -> Q | None:
+    """Findings of the rules and hosts whose names hold the word, None where no name does."""
+    rules = list(
+        Rule.objects.filter(Q(name__icontains=word) | Q(title__icontains=word)).order_by().values_list("pk", flat=True)
+    )
+    hosts = list(Host.objects.filter(name__icontains=word).order_by().values_list("pk", flat=True)[:MAX_NAMED])
+    # What the visit itself found has no rule, and there is little of it.
+    unruled = Finding.objects.filter(rule=None).filter(Q(rule_name__icontains=word) | Q(title__icontains=word))
+    if not rules and not hosts and not unruled.exists():
+        return None
+    return Q(rule__in=rules) | Q(host__in=hosts) | Q(rule=None, pk__in=unruled.order_by().values("pk"))
 
 
 def parse_uuid(value: object) -> uuid.UUID | None:

@@ -28,6 +28,7 @@ from sandfly_web.findings.models import (
     WidespreadFinding,
 )
 from sandfly_web.findings.thing import thing
+from sandfly_web.inventory.models import Host
 from sandfly_web.rules.models import Severity
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class FindingFilters(django_filters.FilterSet):
     is_unresolved = django_filters.BooleanFilter(method="filter_unresolved", help_text="Open or acknowledged.")
     assignee = django_filters.CharFilter(field_name="assignee__username", help_text="A user name.")
     tag = SigmaTag(help_text="A whole Sigma tag; `attack.` may be left out.")
-    host_tag = django_filters.CharFilter(field_name="host__tags__name", help_text="Name of a tag of the host.")
+    host_tag = django_filters.CharFilter(method="filter_host_tag", help_text="Name of a tag of the host.")
     scan = django_filters.UUIDFilter(field_name="last_scan", help_text="The scan that saw it last.")
     first_seen_after = django_filters.IsoDateTimeFilter(field_name="first_seen_at", lookup_expr="gte")
     first_seen_before = django_filters.IsoDateTimeFilter(field_name="first_seen_at", lookup_expr="lt")
@@ -169,6 +170,10 @@ class FindingFilters(django_filters.FilterSet):
     class Meta:
         model = Finding
         fields = ["host", "rule", "rule_name", "subject", "fingerprint"]
+
+    def filter_host_tag(self, queryset: QuerySet[Finding], _name: str, value: str) -> QuerySet[Finding]:
+        """By the hosts: joined, every finding of the tag would be read and sorted for one page."""
+        return queryset.filter(host__in=Host.objects.filter(tags__name=value).order_by().values("pk"))
 
     def filter_level(self, queryset: QuerySet[Finding], _name: str, value: list[str]) -> QuerySet[Finding]:
         """By rank, which is what the index of the list begins with."""

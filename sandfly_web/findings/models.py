@@ -28,7 +28,10 @@ class Finding(models.Model):
     # Its own index would repeat finding_unique.
     host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="findings", db_index=False)
     # Null for what the visit itself found, such as a changed host key; `rule_name` then has a built-in name.
-    rule = models.ForeignKey(Rule, on_delete=models.SET_NULL, null=True, blank=True, related_name="findings")
+    # Its own index would repeat finding_rule_status.
+    rule = models.ForeignKey(
+        Rule, on_delete=models.SET_NULL, null=True, blank=True, related_name="findings", db_index=False
+    )
     rule_name = models.CharField(max_length=127)
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 over rule, host and the subject's identity.")
     subject = models.CharField(max_length=32)
@@ -78,6 +81,8 @@ class Finding(models.Model):
             # A host's or a rule's findings.
             models.Index(fields=["host", "-level_rank"], name="finding_host"),
             models.Index(fields=["rule_name", "-last_seen_at"], name="finding_rule"),
+            # Rule list: how many of each rule are unresolved, from the index alone; a rule that is deleted.
+            models.Index(fields=["rule", "status"], name="finding_rule_status"),
             # Start page: the newest, and how many are new on each day.
             models.Index(fields=["-first_seen_at", "level_rank"], name="finding_newest"),
             # Start page, host list: the risk of each host.

@@ -82,7 +82,7 @@ class RuleAdmin(ConsoleAdmin):
             Finding.objects.filter(rule=OuterRef("pk"), status__in=Finding.UNRESOLVED)
             .order_by()
             .values("rule")
-            .annotate(total=Count("pk"))
+            .annotate(total=Count("*"))
             .values("total")
         )
         queryset: QuerySet[Rule] = super().get_queryset(request)

@@ -114,6 +114,9 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
+# How often one user may ask the API, such as 1200/min; empty: as often as they like.
+API_RATE = env.text("SANDFLY_API_RATE", "1200/min")
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "sandfly_web.accounts.authentication.ApiTokenAuthentication",
@@ -125,6 +128,9 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_THROTTLE_CLASSES": ["sandfly_web.api.rates.RequestRate"],
+    # The address of the connection: a header that any client can write would be a way around the limit.
+    "NUM_PROXIES": 0,
     "EXCEPTION_HANDLER": "sandfly_web.api.errors.problem_response",
 }
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
-PAGE_PARAMETERS = frozenset({"cursor", "page_size"})
+PAGE_PARAMETERS = frozenset({"cursor", "page_size", "fields", "export"})
 
 
 class KnownFilters(DjangoFilterBackend):

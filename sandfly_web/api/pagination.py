@@ -18,6 +18,8 @@ from rest_framework.exceptions import ParseError
 from rest_framework.pagination import BasePagination
 from rest_framework.response import Response
 
+from sandfly_web.api.pieces import PARAMETERS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -127,6 +129,7 @@ class CursorPages(BasePagination):
                 "description": "Where the page begins; taken from `next` or `previous`.",
                 "schema": {"type": "string"},
             },
+            *PARAMETERS,
             {
                 "name": "page_size",
                 "in": "query",

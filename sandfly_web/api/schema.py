@@ -30,7 +30,11 @@ PROBLEM = {
         },
     },
 }
-EVERYWHERE = {"401": "No valid token or session.", "403": "The user lacks the right."}
+EVERYWHERE = {
+    "401": "No valid token or session.",
+    "403": "The user lacks the right.",
+    "429": "Asked too often; `Retry-After` says for how many seconds to wait.",
+}
 WITH_ID = {"404": "There is no such thing, or the user may not see it."}
 WITH_BODY = {"400": "The request is not valid.", "409": "The present state does not allow this."}
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})

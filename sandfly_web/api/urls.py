@@ -8,7 +8,13 @@ from sandfly_web.accounts.api import TokenViewSet
 from sandfly_web.api import schema  # noqa: F401 - registers the description of token authentication
 from sandfly_web.api.views import MeView
 from sandfly_web.findings.allowlist.api import AllowlistViewSet
-from sandfly_web.findings.api import FindingViewSet, ForensicRecordViewSet, RecordViewSet, WidespreadViewSet
+from sandfly_web.findings.api import (
+    FindingEventViewSet,
+    FindingViewSet,
+    ForensicRecordViewSet,
+    RecordViewSet,
+    WidespreadViewSet,
+)
 from sandfly_web.findings.hunting.api import HuntView
 from sandfly_web.inventory.api import CredentialViewSet, HostViewSet, JumpHostViewSet, TagViewSet, ZoneViewSet
 from sandfly_web.inventory.discovery.api import DiscoveryViewSet, SweepViewSet
@@ -33,6 +39,7 @@ for name, viewset in {
     "batches": ScanBatchViewSet,
     "findings": FindingViewSet,
     "widespread-findings": WidespreadViewSet,
+    "finding-events": FindingEventViewSet,
     "allowlist": AllowlistViewSet,
     "records": RecordViewSet,
     "forensic-records": ForensicRecordViewSet,

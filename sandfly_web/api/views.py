@@ -19,12 +19,14 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from sandfly_web.accounts.actor import actor
+from sandfly_web.api import pieces
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
     from rest_framework.request import Request
 
 READY_TIMEOUT_S = 2
+READS = frozenset({"list", "retrieve"})
 
 
 class AuditedView(APIView):
@@ -43,6 +45,20 @@ class ReadOnly(AuditedView, mixins.ListModelMixin, mixins.RetrieveModelMixin, Ge
     ordering: ClassVar[tuple[str, ...]] = ("-id",)
     # Right needed for an action, where it is not the one of its HTTP method.
     action_permissions: ClassVar[dict[str, str]] = {}
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        """A page, or with `export=ndjson` all rows as a stream."""
+        if not pieces.wants_lines(request):
+            return super().list(request, *args, **kwargs)
+        rows = self.filter_queryset(self.get_queryset()).order_by(*self.ordering)
+        return pieces.lines(rows, self.get_serializer())
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+        serializer = super().get_serializer(*args, **kwargs)
+        names = pieces.wanted_fields(self.request) if self.action in READS and self.request else []
+        if names:
+            pieces.keep_fields(serializer, names)
+        return serializer
 
 
 class Resource(ReadOnly, mixins.CreateModelMixin, mixins.UpdateModelMixin, mixins.DestroyModelMixin):

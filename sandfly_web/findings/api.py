@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import django_filters
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 TRIAGE = "findings.change_finding"
+# Longer than a transaction that writes events takes.
+EVENT_DELAY = timedelta(seconds=10)
 MAX_TEXT_CHARS = services.MAX_COMMENT_CHARS
 
 
@@ -313,6 +317,60 @@ class FindingViewSet(ReadOnly):
         return self.triage(
             request, OptionalCommentSerializer, lambda f, v: services.reopen(f, actor(request), v["comment"])
         )
+
+
+class FindingEventSerializer(EventSerializer):
+    """With what a reader of the stream needs of the finding."""
+
+    title = serializers.CharField(source="finding.title", read_only=True)
+    level = serializers.CharField(source="finding.level", read_only=True)
+    rule_name = serializers.CharField(source="finding.rule_name", read_only=True)
+    status = serializers.CharField(source="finding.status", read_only=True, help_text="Of the finding, now.")
+    host = serializers.UUIDField(source="finding.host_id", read_only=True)
+    host_name = serializers.CharField(source="finding.host.name", read_only=True)
+
+    class Meta(EventSerializer.Meta):
+        fields = [
+            *EventSerializer.Meta.fields,
+            "finding",
+            "title",
+            "level",
+            "rule_name",
+            "status",
+            "host",
+            "host_name",
+        ]
+        read_only_fields = fields
+
+
+class FindingEventFilters(django_filters.FilterSet):
+    after = django_filters.NumberFilter(
+        field_name="id", lookup_expr="gt", min_value=0, max_value=2**63 - 1, help_text="The last `id` that was read."
+    )
+    kind = django_filters.MultipleChoiceFilter(choices=FindingEvent.Kind.choices, distinct=False)
+    host = django_filters.UUIDFilter(field_name="finding__host")
+
+    class Meta:
+        model = FindingEvent
+        fields = ["finding"]
+
+
+class FindingEventViewSet(ReadOnly):
+    """Everything that happened to findings, oldest first: what a SIEM pulls, each time with `after=` its last id.
+
+    The last seconds are left out: an event with a smaller id may be written by something that has not ended yet.
+    """
+
+    queryset = FindingEvent.objects.select_related("actor", "finding__host").defer(
+        "finding__evidence", "finding__explanation", "finding__identity", "finding__tags"
+    )
+    serializer_class = FindingEventSerializer
+    filterset_class = FindingEventFilters
+    ordering = ("id",)
+
+    def get_queryset(self) -> QuerySet[FindingEvent]:
+        queryset: QuerySet[FindingEvent] = super().get_queryset()
+        return queryset.filter(created_at__lt=timezone.now() - EVENT_DELAY) if self.action == "list" else queryset
 
 
 class ForensicRecordSerializer(serializers.ModelSerializer[ForensicRecord]):

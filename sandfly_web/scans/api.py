@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,7 +11,7 @@ import django_filters
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 MAX_NAMED = 10_000
+# A thread of the web server waits with the client: less than the time after which proxies give up.
+MAX_WAIT_S, MAX_WAIT_DIGITS, WAIT_STEP_S = 30, 2, 0.5
 PRIORITIES = {label.lower(): value for value, label in Scan.Priority.choices}
 
 
@@ -272,6 +275,27 @@ class ScanViewSet(ReadOnly):
 
     def get_serializer_class(self) -> type[ScanSerializer]:
         return ScanSerializer if self.action == "list" else ScanDetailSerializer
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "wait",
+                int,
+                description=f"Answer when the scan has ended, or after so many seconds; at most {MAX_WAIT_S}.",
+            )
+        ]
+    )
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """One visit; with `wait` a client need not ask again and again."""
+        text = request.query_params.get("wait", "0")
+        if not (text.isascii() and text.isdigit() and len(text) <= MAX_WAIT_DIGITS and int(text) <= MAX_WAIT_S):
+            raise serializers.ValidationError({"wait": f"a whole number of seconds, at most {MAX_WAIT_S}"})
+        scan = self.get_object()
+        until = time.monotonic() + int(text)
+        while scan.status in Scan.UNFINISHED and (left := until - time.monotonic()) > 0:
+            time.sleep(min(WAIT_STEP_S, left))
+            scan = self.get_object()
+        return Response(self.get_serializer(scan).data)
 
     @extend_schema(request=ScanRequestSerializer, responses={202: BatchSerializer})
     def create(self, request: Request) -> Response:

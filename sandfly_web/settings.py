@@ -54,6 +54,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "sandfly_web.accounts.limits.HostLimitMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "sandfly_web.accounts.audit.AuditMiddleware",
@@ -114,8 +115,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
-# How often one user may ask the API, such as 1200/min; empty: as often as they like.
-API_RATE = env.text("SANDFLY_API_RATE", "1200/min")
+# How often one user may ask the API, such as 3000/min; empty: as often as they like.
+API_RATE = env.text("SANDFLY_API_RATE", "3000/min")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

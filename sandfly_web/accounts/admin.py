@@ -10,13 +10,14 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
+from unfold.admin import StackedInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from sandfly_web.accounts import services
 from sandfly_web.accounts.actor import actor
-from sandfly_web.accounts.models import ApiToken
+from sandfly_web.accounts.models import ApiToken, HostLimit
 from sandfly_web.accounts.roles import Description
 from sandfly_web.console.site import ConsoleAdmin, LargeTable, ReadOnlyAdmin
 from sandfly_web.console.templatetags.sandfly import ago, visible
@@ -32,6 +33,15 @@ if admin.site.is_registered(LogEntry):
     admin.site.unregister(LogEntry)
 
 ROLE_HELP = " · ".join(f"{value}: {text}" for value, text in Description.choices)
+
+
+class HostLimitInline(StackedInline):
+    """Added for people who are to know only of some hosts."""
+
+    model = HostLimit
+    extra = 0
+    verbose_name_plural = "Only hosts with tags: without one here, all; added without tags, none"
+    filter_horizontal = ["tags"]
 
 
 @admin.register(User)
@@ -51,6 +61,11 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[type-arg]  # not
     add_fieldsets = [(None, {"fields": ["username", "usable_password", "password1", "password2", "groups"]})]
     readonly_fields = ["last_login", "date_joined"]
     filter_horizontal = ()
+    inlines = [HostLimitInline]
+
+    def get_inlines(self, _request: HttpRequest, obj: User | None) -> list[Any]:
+        """Of people who are there already; a superuser could take a limit away."""
+        return [] if obj is None or obj.is_superuser else self.inlines
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         queryset: QuerySet[User] = super().get_queryset(request)
@@ -80,9 +95,10 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[type-arg]  # not
 class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     class Meta:
         model = ApiToken
-        fields = ["name", "role", "expires_at"]
+        fields = ["name", "role", "host_tags", "expires_at"]
         help_texts = {
             "name": "What it is for.",
+            "host_tags": "It knows only of hosts with one of these tags; none: of all that you know.",
             "role": "It may never do more than this role; empty: all that you may.",
             "expires_at": "Empty: never.",
         }
@@ -120,9 +136,14 @@ class ApiTokenAdmin(ConsoleAdmin):
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, _change: bool) -> None:  # noqa: FBT001
         values = form.cleaned_data
-        row, token = services.create_token(actor(request), values["name"], values["expires_at"], values["role"])
+        row, token = services.create_token(
+            actor(request), values["name"], values["expires_at"], values["role"], list(values["host_tags"]) or None
+        )
         obj.pk = row.pk
         messages.warning(request, f"Copy this token now, it is shown only once: {token}")
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001
+        """The service has done it."""
 
     def delete_model(self, _request: HttpRequest, obj: ApiToken) -> None:
         services.delete_token(obj)

@@ -14,6 +14,7 @@ from sandfly_web.accounts import services
 from sandfly_web.accounts.actor import actor
 from sandfly_web.accounts.models import ApiToken
 from sandfly_web.api.views import ReadOnly
+from sandfly_web.inventory.models import Tag
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,10 +23,28 @@ if TYPE_CHECKING:
 
 
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):
+    host_tags = serializers.SlugRelatedField[Any](
+        slug_field="name",
+        many=True,
+        queryset=Tag.objects.all(),
+        required=False,
+        help_text="It knows only of hosts with one of these tags; not given: of all that its user knows.",
+    )
+
     class Meta:
         model = ApiToken
-        fields = ["id", "name", "role", "prefix", "created_at", "expires_at", "last_used_at"]
-        read_only_fields = ["prefix", "last_used_at"]
+        fields = [
+            "id",
+            "name",
+            "role",
+            "is_limited_to_hosts",
+            "host_tags",
+            "prefix",
+            "created_at",
+            "expires_at",
+            "last_used_at",
+        ]
+        read_only_fields = ["is_limited_to_hosts", "prefix", "last_used_at"]
 
 
 class NewTokenSerializer(TokenSerializer):
@@ -47,6 +66,7 @@ class NewTokenSerializer(TokenSerializer):
             validated_data["name"],
             validated_data.get("expires_at"),
             validated_data.get("role", ""),
+            validated_data.get("host_tags"),
         )
         setattr(row, "token", token)  # noqa: B010 - a fact of this one answer, not of the row
         return row
@@ -71,7 +91,7 @@ class TokenViewSet(mixins.CreateModelMixin, mixins.DestroyModelMixin, ReadOnly):
     def get_queryset(self) -> QuerySet[ApiToken]:
         if getattr(self, "swagger_fake_view", False):
             return super().get_queryset()
-        return ApiToken.objects.filter(user=actor(self.request))
+        return ApiToken.objects.filter(user=actor(self.request)).prefetch_related("host_tags")
 
     def get_serializer_class(self) -> type[TokenSerializer]:
         return NewTokenSerializer if self.action == "create" else TokenSerializer

@@ -27,7 +27,8 @@ INSERT_ROWS = 1000
 AUDITED: dict[str, dict[str, Any]] = {
     "auth.User": {"exclude_fields": ["password", "last_login"], "m2m_fields": {"groups", "user_permissions"}},
     "auth.Group": {"m2m_fields": {"permissions"}},
-    "accounts.ApiToken": {"exclude_fields": ["digest", "last_used_at"]},
+    "accounts.ApiToken": {"exclude_fields": ["digest", "last_used_at"], "m2m_fields": {"host_tags"}},
+    "accounts.HostLimit": {"m2m_fields": {"tags"}},
     "inventory.Zone": {},
     "inventory.Tag": {},
     "inventory.Credential": {"exclude_fields": ["sealed"]},

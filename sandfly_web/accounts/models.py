@@ -19,6 +19,10 @@ class ApiToken(models.Model):
         blank=True,
         help_text="It may never do more than this role, nor more than its user; empty: all that its user may.",
     )
+    is_limited_to_hosts = models.BooleanField(
+        default=False, help_text="It knows only of hosts with one of its tags; with no tag, of none."
+    )
+    host_tags = models.ManyToManyField("inventory.Tag", blank=True, related_name="+")
     prefix = models.CharField(max_length=12, editable=False, help_text="First characters, to tell tokens apart.")
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -30,6 +34,20 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class HostLimit(models.Model):
+    """A user who has one knows only of hosts with one of its tags; with no tag, of none. Written by administrators."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="host_limit")
+    tags = models.ManyToManyField("inventory.Tag", blank=True, related_name="+")
+
+    class Meta:
+        verbose_name = "limit to hosts"
+        verbose_name_plural = "limits to hosts"
+
+    def __str__(self) -> str:
+        return str(self.user)
 
 
 class LoginAttempts(models.Model):

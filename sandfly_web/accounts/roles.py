@@ -87,9 +87,15 @@ OPERATOR = (
 )
 ADMIN = (
     OPERATOR
-    | rights("view add change delete", "auth.user", "accounts.apitoken", "inventory.zone", "rules.rule")
+    | rights(
+        "view add change delete", "auth.user", "accounts.hostlimit", "accounts.apitoken", "inventory.zone", "rules.rule"
+    )
     | rights("view", "auth.group", "auditlog.logentry")
 )
+
+# What somebody may at most who knows only of some hosts: what concerns them, and nothing that others' hosts share.
+# Schedules, rules, credentials, tags and the allow-list act on hosts that they may not even know of.
+LIMITED = RESPONDER - rights("add change", "findings.allowlistentry")
 
 ROLE_RIGHTS = {
     Role.VIEWER: VIEWER,

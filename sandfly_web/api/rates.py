@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RequestRate(SimpleRateThrottle):
-    """`SANDFLY_API_RATE` requests, such as 1200/min, of one user or address; each process of the web server counts its
+    """`SANDFLY_API_RATE` requests, such as 3000/min, of one user or address; each process of the web server counts its
     own. Answers 429 with `Retry-After`.
     """
 

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 
 from sandfly_web.inventory.models import Host, Tag
+from sandfly_web.inventory.scope import HostScopedManager
 from sandfly_web.rules.models import Rule, Severity
 from sandfly_web.scans.models import Scan
 
@@ -65,6 +66,9 @@ class Finding(models.Model):
         Scan, on_delete=models.DO_NOTHING, null=True, related_name="+", db_constraint=False, db_index=False
     )
     last_scan = models.ForeignKey(Scan, on_delete=models.SET_NULL, null=True, related_name="findings")
+
+    host_path = "host"
+    objects = HostScopedManager()
 
     class Meta:
         ordering = ["-level_rank", "-last_seen_at", "id"]
@@ -181,6 +185,9 @@ class FindingEvidence(models.Model):
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
 
+    host_path = "finding__host"
+    objects = HostScopedManager()
+
     class Meta:
         ordering = ["-last_seen_at"]
         constraints = [models.UniqueConstraint(fields=["finding", "digest"], name="finding_evidence_unique")]
@@ -211,6 +218,9 @@ class FindingEvent(models.Model):
     comment = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    host_path = "finding__host"
+    objects = HostScopedManager()
+
     class Meta:
         ordering = ["created_at", "id"]
 
@@ -238,6 +248,9 @@ class Record(models.Model):
         Scan, on_delete=models.DO_NOTHING, null=True, related_name="+", db_constraint=False, db_index=False
     )
     is_current = models.BooleanField(default=True)
+
+    host_path = "host"
+    objects = HostScopedManager()
 
     class Meta:
         ordering = ["subject", "id"]
@@ -271,6 +284,9 @@ class ForensicRecord(models.Model):
     data = models.JSONField()
     truncated = models.JSONField(default=list, help_text="Fields that were cut.")
     unknown = models.JSONField(default=dict, help_text="Fields that could not be looked at, and why.")
+
+    host_path = "scan__host"
+    objects = HostScopedManager()
 
     class Meta:
         ordering = ["id"]

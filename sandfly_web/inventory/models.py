@@ -7,6 +7,8 @@ import uuid
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
+from sandfly_web.inventory.scope import HostScopedManager
+
 PORT_VALIDATORS = [MinValueValidator(1), MaxValueValidator(65535)]
 # Zone names become queue names and file names.
 ZONE_NAME = RegexValidator(r"^[a-z0-9][a-z0-9-]{0,62}$", "use lower-case letters, digits and dashes")
@@ -289,6 +291,9 @@ class Host(models.Model):
     profile = models.JSONField(default=dict, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    host_path = ""
+    objects = HostScopedManager()
+
     class Meta:
         ordering = ["name", "id"]
         constraints = [
@@ -319,6 +324,9 @@ class HostKey(models.Model):
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PINNED)
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
+
+    host_path = "host"
+    objects = HostScopedManager()
 
     class Meta:
         ordering = ["host", "key_type"]

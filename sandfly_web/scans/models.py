@@ -12,6 +12,7 @@ from django.db import models
 from django.utils import timezone
 
 from sandfly_web.inventory.models import Host, Tag, Zone
+from sandfly_web.inventory.scope import HostScopedManager
 from sandfly_web.rules.models import Rule
 from sandfly_web.scans.draw import MIN_PERCENT
 from sandfly_web.scans.timing import Blackout, zone_names
@@ -170,6 +171,9 @@ class ScheduledHost(models.Model):
         null=True, blank=True, help_text="What follows `next_due_at`, where that is not the interval later."
     )
 
+    host_path = "host"
+    objects = HostScopedManager()
+
     class Meta:
         constraints = [models.UniqueConstraint(fields=["schedule", "host"], name="scheduled_host_unique")]
         indexes = [
@@ -256,6 +260,9 @@ class Scan(models.Model):
     removed_paths = models.JSONField(default=list, blank=True)
     cleanup_error = models.TextField(blank=True)
 
+    host_path = "host"
+    objects = HostScopedManager()
+
     class Meta:
         ordering = ["-created_at"]
         constraints = [
@@ -318,6 +325,9 @@ class RuleOutcome(models.Model):
     matched = models.PositiveIntegerField(default=0)
     is_truncated = models.BooleanField(default=False)
     unknown = models.JSONField(default=dict, help_text="Records it could not be decided on, counted by reason.")
+
+    host_path = "scan__host"
+    objects = HostScopedManager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["scan", "rule"], name="rule_outcome_unique")]

@@ -13,6 +13,7 @@ def world(make: WebMake) -> dict[str, Any]:
     from sandfly_web.accounts.models import ApiToken
     from sandfly_web.findings.models import ForensicRecord, SavedHunt
     from sandfly_web.inventory.models import CredentialSet
+    from sandfly_web.scans.models import ScanBatch
 
     things = fill(make)
     scan = things["scans_scan"]
@@ -23,6 +24,7 @@ def world(make: WebMake) -> dict[str, Any]:
         name="root shells", subject="process", detection="detection:\n  s:\n    uid: 0\n  condition: s\n"
     )
     things["inventory_credentialset"] = CredentialSet.objects.create(name="several", zone=scan.host.zone)
+    things["scans_scanbatch"] = ScanBatch.objects.create()
     things["rules_incident"] = make.rule("incident")
     assert ApiToken.objects.exists()
     return things

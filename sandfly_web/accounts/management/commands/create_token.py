@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from sandfly_web.accounts.roles import Role
 from sandfly_web.accounts.services import create_token
+from sandfly_web.inventory.models import Tag
 
 if TYPE_CHECKING:
     from django.core.management.base import CommandParser
@@ -23,6 +24,13 @@ def days(text: str) -> int:
     return int(text)
 
 
+def find_tag(name: str) -> Tag:
+    try:
+        return Tag.objects.get(name=name)
+    except Tag.DoesNotExist:
+        raise CommandError(f"there is no tag {name!r}") from None
+
+
 class Command(BaseCommand):
     """Prints the token alone on standard output, so that a script can keep it."""
 
@@ -32,6 +40,9 @@ class Command(BaseCommand):
         parser.add_argument("user", help="name of the user whose rights the token has")
         parser.add_argument("name", help="what the token is for")
         parser.add_argument("--role", choices=list(Role), default="", help="limit it to what this role may do")
+        parser.add_argument(
+            "--host-tag", action="append", help="limit it to hosts with this tag; more than once: with one of them"
+        )
         parser.add_argument("--days", type=days, help="it expires after so many days (default: never)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -40,5 +51,6 @@ class Command(BaseCommand):
         except User.DoesNotExist:
             raise CommandError(f"there is no user named {options['user']!r}") from None
         expires_at = timezone.now() + timedelta(days=options["days"]) if options["days"] else None
-        _row, token = create_token(user, options["name"], expires_at, options["role"])
+        tags = [find_tag(name) for name in options["host_tag"]] if options["host_tag"] else None
+        _row, token = create_token(user, options["name"], expires_at, options["role"], tags)
         self.stdout.write(token)

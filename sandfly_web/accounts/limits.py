@@ -25,5 +25,5 @@ class HostLimitMiddleware:
         with limited_to(None):
             # Who has no session is not looked up: health checks and tokens ask no such question.
             if settings.SESSION_COOKIE_NAME in request.COOKIES and request.user.is_authenticated:
-                narrow_hosts(request.user)  # type: ignore[arg-type]  # the user model of this project
+                narrow_hosts(request.user)
             return self.get_response(request)

@@ -63,7 +63,8 @@ def create_token(
     """A new token row and the token itself, which can never be read again.
 
     `role` limits it, and `host_tags`, unless it is None, to hosts with one of these tags. Made with a token that knows
-    only of some hosts it knows of no others either. Raises ValidationError when `user` signed in with a token that is limited itself, to less.
+    only of some hosts it knows of no others either. Raises ValidationError when `user` signed in with a token that is
+    limited itself, to less.
     """
     limit = limit_of(user)
     role = role or limit

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('findings', '0004_saved_hunts'),
+        ('findings', '0005_widespread_findings'),
         ('inventory', '0002_host_origin'),
         ('rules', '0002_rule_packs'),
         ('scans', '0006_watched_visits'),

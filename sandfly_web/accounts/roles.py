@@ -95,7 +95,11 @@ ADMIN = (
 
 # What somebody may at most who knows only of some hosts: what concerns them, and nothing that others' hosts share.
 # Schedules, rules, credentials, tags and the allow-list act on hosts that they may not even know of.
-LIMITED = RESPONDER - rights("add change", "findings.allowlistentry")
+LIMITED = (
+    RESPONDER
+    - rights("add change", "findings.allowlistentry")
+    - rights("view", "inventory.discovery", "inventory.sweep", "findings.widespreadfinding")
+)
 
 ROLE_RIGHTS = {
     Role.VIEWER: VIEWER,

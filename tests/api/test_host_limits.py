@@ -78,6 +78,7 @@ def test_nothing_that_a_limited_person_can_ask_for_tells_of_another_host(make: W
 def test_nothing_of_another_host_can_be_changed(make: WebMake) -> None:
     things = world(make)
     finding, scan = things["findings_finding"], make.scan(things["inventory_host"])
+    finding.refresh_from_db()
     before = finding.status
     by_token = token_of(make.person("admin", is_superuser=True), "mine")
     for client in (by_token, token_of(limit(make.person("admin"), "mine"))):

@@ -6,13 +6,14 @@ from typing import Any
 
 from tests.api.builders import WebMake
 from tests.console.test_pages import fill
+from tests.server.builders import NOW
 
 
 def world(make: WebMake) -> dict[str, Any]:
     """`app_model` → a row; several rows of one model are there where pages compare them."""
     from sandfly_web.accounts.models import ApiToken
-    from sandfly_web.findings.models import ForensicRecord, SavedHunt
-    from sandfly_web.inventory.models import CredentialSet
+    from sandfly_web.findings.models import ForensicRecord, SavedHunt, WidespreadFinding
+    from sandfly_web.inventory.models import CredentialSet, Discovery
     from sandfly_web.scans.models import ScanBatch
 
     things = fill(make)
@@ -24,6 +25,13 @@ def world(make: WebMake) -> dict[str, Any]:
         name="root shells", subject="process", detection="detection:\n  s:\n    uid: 0\n  condition: s\n"
     )
     things["inventory_credentialset"] = CredentialSet.objects.create(name="several", zone=scan.host.zone)
+    things["inventory_discovery"] = discovery = Discovery.objects.create(
+        name="office", zone=scan.host.zone, ranges="192.0.2.0/30"
+    )
+    things["inventory_sweep"] = discovery.sweeps.create(started_at=NOW, ranges="192.0.2.0/30", part_size=4, total=4)
+    things["findings_widespreadfinding"] = WidespreadFinding.objects.create(
+        rule=things["rules_rule"], subject="process", thing="/tmp/x", host_count=9, watched_count=10, counted_at=NOW
+    )
     things["scans_scanbatch"] = ScanBatch.objects.create()
     things["rules_incident"] = make.rule("incident")
     assert ApiToken.objects.exists()

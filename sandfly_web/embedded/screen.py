@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -91,7 +92,12 @@ class Screen:
 
     def service(self, name: str, text: str) -> None:
         """A warning of one of the processes."""
-        self.line(f"{name:<7}| {text}", "yellow")
+        try:
+            self.line(f"{name:<7}| {text}", "yellow")
+        except OSError as error:
+            # Output into a file on a full disk: the warning is lost, what it warns of is not made worse.
+            if error.errno != errno.ENOSPC:
+                raise
 
     def access(self, access: Access, hint: str) -> None:
         """Where the console is and how to get in."""

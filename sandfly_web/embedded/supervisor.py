@@ -6,6 +6,7 @@ once when one ends.
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import re
@@ -50,7 +51,12 @@ class LogFile:
             os.close(self._descriptor)
             self._descriptor = open_log(self.path)
             self._size = 0
-        self._size += os.write(self._descriptor, line)
+        try:
+            self._size += os.write(self._descriptor, line)
+        except OSError as error:
+            # A full disk costs lines; what they are about must go on.
+            if error.errno != errno.ENOSPC:
+                raise
 
     def close(self) -> None:
         os.close(self._descriptor)

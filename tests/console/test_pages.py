@@ -280,3 +280,20 @@ def test_scan_page_names_the_steps_in_their_order_and_the_total_apart(make: WebM
     labels = ["Connect", "Sign in", "Upload the probe", "Start the probe", "Run the rules", "Remove and check"]
     assert [step.label for step in steps(timed)] == labels
     assert "<dt>In all</dt><dd>9.00 s</dd>" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("web", {"On web"}), ("Rule named", {"Of the rule"}), ("/opt/x", {"By text"}), ("web /opt/x", set())],
+)
+def test_findings_are_searched_by_hosts_and_rules_else_by_explanation(
+    make: WebMake, console: Client, words: str, found: set[str]
+) -> None:
+    other = make.host(name="db-1")
+    make.finding(make.host(name="web-1"), title="On web", rule=make.rule(title="A"))
+    make.finding(other, title="Of the rule", rule=make.rule(title="Rule named so"))
+    make.finding(other, title="By text", rule=make.rule(title="B"), explanation="runs /opt/x")
+
+    page = console.get(reverse("admin:findings_finding_changelist"), {"q": words})
+
+    assert {finding.title for finding in page.context["cl"].result_list} == found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandfly_web.console.collected import collected_of
 from sandfly_web.console.evidence import readable_size
+from sandfly_web.scans.progress import live_progress
 from sandfly_web.scans.reasons import Miss, gaps
 
 if TYPE_CHECKING:
@@ -130,4 +131,5 @@ def scan_context(scan: Scan) -> dict[str, Any]:
         "leftovers": leftovers,
         "collectors": [row for row in scan.collectors if isinstance(row, dict)],
         "is_unfinished": scan.status in scan.UNFINISHED,
+        "progress": live_progress(scan),
     }

@@ -11,7 +11,7 @@ import django_filters
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -27,6 +27,7 @@ from sandfly_web.rules.models import Rule
 from sandfly_web.scans import schedules, services
 from sandfly_web.scans.adhoc import MAX_TARGETS, AdHoc, OneTime, request_adhoc
 from sandfly_web.scans.models import RuleOutcome, Scan, Schedule
+from sandfly_web.scans.progress import live_progress
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -95,9 +96,17 @@ class OutcomeSerializer(serializers.ModelSerializer[RuleOutcome]):
         fields = ["rule", "rule_name", "state", "reason", "matched", "is_truncated", "unknown"]
 
 
+class VisitProgressSerializer(serializers.Serializer[Any]):
+    """Where a visit is at this moment; the percentage is that of the phase, where it is known."""
+
+    phase = serializers.CharField()
+    percent = serializers.IntegerField(allow_null=True)
+
+
 class ScanDetailSerializer(ScanSerializer):
     """One scan with what it cost, what it left, and the rules that did not simply pass."""
 
+    progress = serializers.SerializerMethodField()
     timings_s = serializers.DictField(child=serializers.FloatField(), read_only=True)
     cost = serializers.DictField(child=serializers.FloatField(), read_only=True)
     collectors = serializers.ListField(child=serializers.DictField(), read_only=True)
@@ -108,6 +117,7 @@ class ScanDetailSerializer(ScanSerializer):
     class Meta(ScanSerializer.Meta):
         fields = [
             *ScanSerializer.Meta.fields,
+            "progress",
             "timings_s",
             "cost",
             "collectors",
@@ -117,6 +127,11 @@ class ScanDetailSerializer(ScanSerializer):
             "rule_outcomes",
         ]
         read_only_fields = fields
+
+    @extend_schema_field(VisitProgressSerializer(allow_null=True))
+    def get_progress(self, scan: Scan) -> dict[str, Any] | None:
+        found = live_progress(scan)
+        return None if found is None else VisitProgressSerializer(found).data
 
 
 class OneTimeSerializer(serializers.Serializer[Any]):

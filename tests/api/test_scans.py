@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
+from scanners.contract import Heartbeat, Phase, encode, heartbeat_key
 from tests.api.builders import WebMake
+from tests.server.builders import NOW
 
 
 def test_scan_request_answers_with_a_batch_that_can_be_followed(make: WebMake) -> None:
@@ -239,3 +242,46 @@ def test_queue_is_told(make: WebMake, redis: object) -> None:
     assert answer.json()["zones"][0]["waiting"] == 1
     assert answer.json()["schedules"][0]["name"] == schedule.name
     assert make.api("").get("/api/v1/queue").status_code == 403
+
+
+def test_a_scan_under_way_tells_its_phase_and_percent_as_they_are_in_redis(make: WebMake, redis: Any) -> None:
+    scan = make.scan(status="running", in_flight=True, phase="staging")
+    client = make.api("viewer")
+
+    assert client.get(f"/api/v1/scans/{scan.pk}").json()["progress"] == {"phase": "staging", "percent": None}
+
+    beat(redis, scan, Phase.RUNNING, 42)
+    assert client.get(f"/api/v1/scans/{scan.pk}").json()["progress"] == {"phase": "running", "percent": 42}
+
+
+def test_progress_of_an_earlier_attempt_or_of_a_scan_that_is_over_is_not_told(make: WebMake, redis: Any) -> None:
+    again = make.scan(status="running", in_flight=True, attempt=2)
+    over = make.scan(status="done", in_flight=True)
+    for scan in (again, over):
+        beat(redis, scan, Phase.RUNNING, 42, attempt=1)
+    client = make.api("viewer")
+
+    assert client.get(f"/api/v1/scans/{again.pk}").json()["progress"] is None
+    assert client.get(f"/api/v1/scans/{over.pk}").json()["progress"] is None
+
+
+def test_a_scan_is_shown_without_live_progress_while_redis_is_away(make: WebMake, settings: Any) -> None:
+    settings.REDIS_URL = "unix:///nonexistent/redis.sock"
+    scan = make.scan(status="running", in_flight=True, phase="profiling")
+
+    answer = make.api("viewer").get(f"/api/v1/scans/{scan.pk}")
+
+    assert (answer.status_code, answer.json()["progress"]) == (200, {"phase": "profiling", "percent": None})
+
+
+def beat(redis: Any, scan: Any, phase: Phase, percent: int, attempt: int | None = None) -> None:
+    """What a worker writes."""
+    one = Heartbeat(
+        scan_id=str(scan.pk),
+        attempt=attempt or scan.attempt,
+        worker="w:1",
+        phase=phase,
+        started_at=NOW,
+        percent=percent,
+    )
+    redis.set(heartbeat_key(str(scan.pk)), encode(one))

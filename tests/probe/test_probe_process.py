@@ -87,7 +87,7 @@ def test_a_plan_gives_a_whole_report(probe: Build) -> None:
     done = run(probe, plan(HOST), "--keep")
 
     kinds = [type(line).__name__ for line in lines(done.stdout)]
-    assert (done.returncode, done.stderr) == (0, READY)
+    assert (done.returncode, done.stderr) == (0, READY + b"SANDFLY-AT 1 1\n")
     assert kinds == ["ProbeHeader", "Match", "CollectorStatus", "ProbeRuleStatus", "ProbeFooter"]
 
 

@@ -34,6 +34,7 @@ STOP_STEPS = ((signal.SIGTERM, 4.0), (signal.SIGQUIT, 2.0), (signal.SIGKILL, 5.0
 MAX_RESTARTS = 5
 # A process that ran this long before it ended is not the one that cannot start.
 STABLE_S = 60.0
+LONGEST_PAUSE_S = 30.0
 NOTEWORTHY = re.compile(r"(?<![%\w])(WARNING|ERROR|CRITICAL|FATAL|[A-Z]\w+(?:Error|Exception):)")
 SHOWN_CHARACTERS = 400
 
@@ -73,6 +74,7 @@ class Supervised:
     started_at: float = 0.0
     failures: int = 0
     start_again_at: float | None = None
+    was_stable: bool = False
     last_shown: str = ""
 
 
@@ -155,12 +157,14 @@ class Supervisor:
             return
         if time.monotonic() - supervised.started_at > STABLE_S:
             supervised.failures = 0
+            supervised.was_stable = True
         supervised.failures += 1
         log = supervised.log.path
-        if supervised.failures > MAX_RESTARTS:
+        # What ran before can run: it is a full disk or a server that is away, and those pass.
+        if supervised.failures > MAX_RESTARTS and not supervised.was_stable:
             said = printable(last_lines(log))
             raise EmbeddedError(f"{name} ends again and again ({describe_end(code)}): {said} (log: {log})")
-        delay = 2.0 ** (supervised.failures - 1)
+        delay = min(2.0 ** (supervised.failures - 1), LONGEST_PAUSE_S)
         supervised.start_again_at = time.monotonic() + delay
         self._show(name, f"ended ({describe_end(code)}), starts again in {delay:.0f} s; log: {log}")
 

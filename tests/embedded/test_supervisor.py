@@ -82,6 +82,17 @@ def test_one_that_cannot_start_ends_it_all_with_its_last_words(supervisor, monke
         tend_until(supervisor, lambda: False)
 
 
+def test_a_process_that_ran_for_long_is_started_again_for_as_long_as_it_takes(supervisor, monkeypatch, shown):
+    monkeypatch.setattr(module, "MAX_RESTARTS", 1)
+    monkeypatch.setattr(module, "STABLE_S", 0.0)
+    monkeypatch.setattr(module, "LONGEST_PAUSE_S", 0.1)
+    supervisor.start(script("web", "import sys; sys.exit('the disk is full')"))
+    tend_until(supervisor, lambda: bool(shown.lines))
+    monkeypatch.setattr(module, "STABLE_S", 60.0)
+
+    tend_until(supervisor, lambda: sum("starts again" in text for _, text in shown.lines) >= 4)
+
+
 def test_lines_go_to_the_log_and_only_warnings_to_the_screen(supervisor, shown, fresh):
     supervisor.start(
         script("web", "print('GET /'); print('ERROR it broke'); print('end'); import time; time.sleep(60)")

@@ -66,6 +66,7 @@ AUDITED: dict[str, dict[str, Any]] = {
     "scans.ScanBatch": {"include_fields": ["paused_at", "pause_reason"]},
     "findings.AllowlistEntry": {"m2m_fields": {"hosts", "tags"}},
     "findings.SavedHunt": {},
+    "findings.Baseline": {"m2m_fields": {"model_hosts", "tags"}},
     "findings.Finding": {"include_fields": ["status", "assignee", "close_reason"]},
 }
 

@@ -49,6 +49,7 @@ READABLE = (
     "findings.allowlistentry",
     "findings.forensicrecord",
     "findings.savedhunt",
+    "findings.baseline",
 )
 MANAGED = (
     "inventory.host",
@@ -60,6 +61,7 @@ MANAGED = (
     "inventory.discovery",
     "scans.schedule",
     "indicators.indicatorlist",
+    "findings.baseline",
 )
 
 

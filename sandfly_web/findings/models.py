@@ -313,3 +313,88 @@ class SavedHunt(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Baseline(models.Model):
+    """What is right on a kind of host, gathered from model hosts; what else covered hosts show is drift.
+
+    Written by `drift.services` and, for what model hosts add by themselves, by ingest.
+    """
+
+    class State(models.TextChoices):
+        DRAFT = "draft", "Not enforced yet"
+        ENFORCED = "enforced", "Enforced"
+        PAUSED = "paused", "Paused"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=127, unique=True)
+    description = models.TextField(blank=True)
+    subjects = models.JSONField(help_text="Subject → strictness: loose, moderate or strict.")
+    level = models.CharField(max_length=16, choices=Severity.choices, default=Severity.MEDIUM)
+    model_hosts = models.ManyToManyField(Host, blank=True, related_name="models_baselines")
+    tags = models.ManyToManyField(Tag, blank=True, related_name="baselines", help_text="Hosts with one are covered.")
+    ignore_containers = models.BooleanField(default=True, help_text="What runs in a container is no drift.")
+    report_missing = models.BooleanField(default=False, help_text="What a host lacks is drift too.")
+    auto_append = models.BooleanField(default=False, help_text="What model hosts show later is right too.")
+    state = models.CharField(max_length=8, choices=State.choices, default=State.DRAFT)
+    version = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class BaselineEntry(models.Model):
+    """One thing that is right, from version `added_in` on and before `removed_in`."""
+
+    baseline = models.ForeignKey(Baseline, on_delete=models.CASCADE, related_name="entries", db_index=False)
+    subject = models.CharField(max_length=32)
+    key = models.CharField(max_length=64, help_text="SHA-256 of what makes it the same thing.")
+    near = models.CharField(max_length=64, help_text="SHA-256 of what makes it comparable.")
+    digest = models.CharField(max_length=64)
+    identity = models.JSONField()
+    data = models.JSONField()
+    # The recon rules that saw it on a model host: only a visit that ran them all can say that it is missing.
+    rule_ids = models.JSONField(default=list)
+    added_in = models.PositiveIntegerField()
+    removed_in = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["subject", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["baseline", "subject", "key", "digest"],
+                condition=models.Q(removed_in__isnull=True),
+                name="baseline_entry_once",
+            ),
+        ]
+        # Ingest: what is like the things that a visit saw.
+        indexes = [models.Index(fields=["baseline", "near"], name="baseline_entry_near")]
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.key[:12]}"
+
+
+class BaselineVersion(models.Model):
+    """One change of a baseline's entries: who did what when; `actor` null means the system."""
+
+    baseline = models.ForeignKey(Baseline, on_delete=models.CASCADE, related_name="versions", db_index=False)
+    number = models.PositiveIntegerField()
+    action = models.CharField(max_length=16)
+    comment = models.TextField(blank=True)
+    added = models.PositiveIntegerField(default=0)
+    removed = models.PositiveIntegerField(default=0)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["baseline", "number"], name="baseline_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.action}"

@@ -14,6 +14,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from sandfly_web.findings.allowlist.services import active_entries
+from sandfly_web.findings.drift.ingest import drift_sightings
 from sandfly_web.findings.floods import cap_floods
 from sandfly_web.findings.forensics import store_forensics
 from sandfly_web.findings.hostkey import HOST_KEY_CHANGED, host_key_sightings
@@ -138,11 +139,13 @@ def _store(report: ScanReport, now: datetime) -> bool:
     _learn_jump_keys(scan.host, report)
     if report.failure is not None and report.failure.code == HOST_KEY_CHANGED:
         sightings += host_key_sightings(scan.host, keys)
+    is_done = report.outcome == Outcome.DONE
+    collecting = [rule_id for rule_id in rules_completed(report) if is_done and not _alerts(rules, rule_id)]
+    sightings += drift_sightings(scan.host, seen.observations, subjects_collected(report), collecting)
     store_sightings(visit, sightings)
     store_observations(visit, seen.observations)
     store_forensics(scan.pk, seen.forensics)
-    if report.outcome == Outcome.DONE:
-        collecting = [rule_id for rule_id in rules_completed(report) if not _alerts(rules, rule_id)]
+    if is_done:
         retire_missing(visit, subjects_collected(report), collecting)
     _store_outcomes(scan, report, rules)
     _finish(scan, report, rules, visit.observed_at, now)

@@ -1,0 +1,1 @@
+"""Baselines of what is right on a kind of host, and what drifts from them."""

@@ -15,6 +15,7 @@ from sandfly_web.findings.api import (
     RecordViewSet,
     WidespreadViewSet,
 )
+from sandfly_web.findings.drift.api import BaselineViewSet
 from sandfly_web.findings.hunting.api import HuntView
 from sandfly_web.inventory.api import CredentialViewSet, HostViewSet, JumpHostViewSet, TagViewSet, ZoneViewSet
 from sandfly_web.inventory.discovery.api import DiscoveryViewSet, SweepViewSet
@@ -41,6 +42,7 @@ for name, viewset in {
     "widespread-findings": WidespreadViewSet,
     "finding-events": FindingEventViewSet,
     "allowlist": AllowlistViewSet,
+    "baselines": BaselineViewSet,
     "records": RecordViewSet,
     "forensic-records": ForensicRecordViewSet,
     "rules": RuleViewSet,

@@ -25,6 +25,7 @@ GROUPS: dict[str, list[Page]] = {
     "Triage": [
         Page("Findings", "crisis_alert", "findings_finding", "findings.view_finding"),
         Page("Hunt", "travel_explore", "findings_savedhunt", "findings.view_savedhunt"),
+        Page("Drift", "difference", "findings_baseline", "findings.view_baseline"),
         Page("Allow-list", "verified", "findings_allowlistentry", "findings.view_allowlistentry"),
     ],
     "Scanning": [

@@ -23,6 +23,7 @@ from sandfly_web.console.templatetags.sandfly import about, ago, badge, visible
 from sandfly_web.findings import services
 from sandfly_web.findings.allowlist import admin as allowlist_admin  # noqa: F401 - registers its pages
 from sandfly_web.findings.allowlist.drafts import Draft
+from sandfly_web.findings.drift import admin as drift_admin  # noqa: F401 - registers its pages
 from sandfly_web.findings.groups import UNSHOWN
 from sandfly_web.findings.hunting import admin as hunting_admin  # noqa: F401 - registers its page
 from sandfly_web.findings.models import Finding, FindingEvidence, ForensicRecord, Record

@@ -1,0 +1,223 @@
+"""Baselines: gathered from model hosts, enforced at ingest, tuned by people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from sandfly_web.findings.drift import services
+from sandfly_web.findings.models import Baseline, Finding
+from sandfly_web.inventory.models import Tag
+from scanners.contract import RuleState, RuleStatus
+from tests.server.builders import Make, match, report
+
+
+class Fleet:
+    """A model host that was visited, a covered one, and a baseline of processes."""
+
+    def __init__(self, make: Make, ingest: Any, strictness: str = "loose", **fields: Any) -> None:
+        self.make, self.ingest = make, ingest
+        self.rule = make.rule("recon", fields=["path", "cmdline", "uid", "sha256"])
+        self.tag = Tag.objects.create(name="web")
+        self.model, self.host = make.host(), make.host()
+        self.host.tags.add(self.tag)
+        self.visit(self.model, self.process("/usr/sbin/sshd", cmdline="sshd -D", sha256="aa"))
+        self.baseline = Baseline.objects.create(name="Web", subjects={"process": strictness}, **fields)
+        self.baseline.model_hosts.add(self.model)
+        self.baseline.tags.add(self.tag)
+        services.gather(self.baseline, None)
+        services.enforce(self.baseline)
+
+    def process(self, path: str, **record: Any) -> Any:
+        return match(self.rule, path=path, **record)
+
+    def visit(self, host: Any, *matches: Any, is_complete: bool = True) -> None:
+        state = RuleStatus(rule_id=str(self.rule.pk), state=RuleState.ALERT, matched=1, truncated=not is_complete)
+        self.ingest(report(self.make.scan(host, status="running", in_flight=True), *matches, rules=[state]))
+
+    def drift(self, host: Any = None) -> list[tuple[str, str]]:
+        found = Finding.objects.filter(rule_name="drift", host=host or self.host, status="open")
+        return sorted((finding.evidence["drift_kind"], finding.identity["path"]) for finding in found)
+
+
+def test_what_the_baseline_has_is_no_drift_and_what_it_has_not_is(make: Make, ingest: Any) -> None:
+    fleet = Fleet(make, ingest)
+
+    fleet.visit(fleet.host, fleet.process("/usr/sbin/sshd", cmdline="sshd -D -p 22"), fleet.process("/opt/new"))
+
+    assert fleet.drift() == [("new", "/opt/new")]
+    assert "nothing like it" in Finding.objects.get(rule_name="drift").explanation
+
+
+def test_a_moderate_baseline_says_how_the_nearest_entry_differs(make: Make, ingest: Any) -> None:
+    fleet = Fleet(make, ingest, "moderate")
+
+    fleet.visit(fleet.host, fleet.process("/usr/sbin/sshd", cmdline="sshd -D -p 2222"))
+
+    assert fleet.drift() == [("changed", "/usr/sbin/sshd")]
+    assert Finding.objects.get().evidence["drift_differs"] == ["cmdline: expected sshd -D, seen sshd -D -p 2222"]
+
+
+@pytest.mark.parametrize(("sha256", "found"), [("aa", []), ("bb", [("changed", "/usr/sbin/sshd")])])
+def test_a_strict_baseline_compares_every_fact(make: Make, ingest: Any, sha256: str, found: list[Any]) -> None:
+    fleet = Fleet(make, ingest, "strict")
+
+    fleet.visit(fleet.host, fleet.process("/usr/sbin/sshd", cmdline="sshd -D", sha256=sha256, pid=77))
+
+    assert fleet.drift() == found
+
+
+def test_a_strict_baseline_does_not_compare_what_the_visit_did_not_ask_for(make: Make, ingest: Any) -> None:
+    fleet = Fleet(make, ingest, "strict")
+
+    fleet.visit(fleet.host, fleet.process("/usr/sbin/sshd", cmdline="sshd -D"))
+
+    assert fleet.drift() == []
+
+
+@pytest.mark.parametrize(("is_complete", "found"), [(True, [("missing", "/usr/sbin/sshd")]), (False, [])])
+def test_what_is_missing_is_drift_only_where_everything_was_looked_at(
+    make: Make, ingest: Any, is_complete: bool, found: list[Any]
+) -> None:
+    fleet = Fleet(make, ingest, report_missing=True)
+
+    fleet.visit(fleet.host, is_complete=is_complete)
+
+    assert fleet.drift() == found
+
+
+@pytest.mark.parametrize(("ignores", "found"), [(True, 0), (False, 1)])
+def test_containers_can_be_ignored(make: Make, ingest: Any, ignores: bool, found: int) -> None:
+    fleet = Fleet(make, ingest, ignore_containers=ignores)
+    fleet.rule.plan_rule["fields"].append("in_container")
+    fleet.rule.save()
+
+    fleet.visit(fleet.host, fleet.process("/app/server", in_container=True))
+
+    assert len(fleet.drift()) == found
+
+
+def test_an_accepted_difference_is_right_on_every_host(make: Make, ingest: Any) -> None:
+    fleet = Fleet(make, ingest)
+    other = make.host()
+    other.tags.add(fleet.tag)
+    for host in (fleet.host, other):
+        fleet.visit(host, fleet.process("/opt/new"))
+    (row,) = services.differences(fleet.baseline)
+
+    closed = services.accept(fleet.baseline, row["key"], None, "release 12")
+    fleet.visit(fleet.host, fleet.process("/opt/new"))
+
+    assert (row["hosts"], closed, fleet.drift()) == (2, 2, [])
+    assert [version.action for version in fleet.baseline.versions.all()] == ["accept", "gather"]
+
+
+def test_an_accepted_absence_leaves_the_baseline(make: Make, ingest: Any) -> None:
+    fleet = Fleet(make, ingest, report_missing=True)
+    fleet.visit(fleet.host)
+    (row,) = services.differences(fleet.baseline)
+
+    services.accept(fleet.baseline, row["key"], None, "retired")
+    fleet.visit(fleet.host)
+
+    assert (row["kind"], fleet.drift()) == ("missing", [])
+
+
+def test_what_model_hosts_add_is_right_when_the_baseline_says_so(make: Make, ingest: Any) -> None:
+    fleet = Fleet(make, ingest, auto_append=True)
+    fleet.model.tags.add(fleet.tag)
+
+    for host in (fleet.model, fleet.host):
+        fleet.visit(host, fleet.process("/opt/new"))
+
+    assert (fleet.drift(), fleet.drift(fleet.model)) == ([], [])
+    assert fleet.baseline.versions.first().action == "auto-append"
+
+
+def test_a_paused_baseline_and_hosts_without_its_tag_are_left_alone(make: Make, ingest: Any) -> None:
+    fleet = Fleet(make, ingest)
+    fleet.visit(fleet.model, fleet.process("/opt/new"))
+    services.pause(fleet.baseline)
+
+    fleet.visit(fleet.host, fleet.process("/opt/new"))
+
+    assert not Finding.objects.exists()
+
+
+def test_a_host_that_is_all_different_is_told_so_once(make: Make, ingest: Any) -> None:
+    fleet = Fleet(make, ingest)
+
+    fleet.visit(fleet.host, *(fleet.process(f"/opt/{number}") for number in range(210)))
+
+    kinds = [row["kind"] for row in services.differences(fleet.baseline)]
+    assert Finding.objects.filter(rule_name="drift").count() == 201
+    assert Finding.objects.get(subject="baseline").explanation.startswith("210 things differ")
+    assert set(kinds) <= {"new", "flood"}
+
+
+def test_queries_do_not_depend_on_how_much_drifts(
+    make: Make, ingest: Any, django_assert_max_num_queries: Any, django_assert_num_queries: Any
+) -> None:
+    fleet = Fleet(make, ingest)
+    fleet.visit(fleet.host, fleet.process("/opt/0"))
+    one, many = [make.scan(fleet.host, status="running", in_flight=True) for _ in range(2)]
+    with django_assert_max_num_queries(60) as few:
+        ingest(report(one, fleet.process("/opt/a")))
+
+    with django_assert_num_queries(len(few)):
+        ingest(report(many, *(fleet.process(f"/opt/b{number}") for number in range(50))))
+
+
+def test_kernel_threads_are_the_same_on_a_host_with_more_processors(make: Make, ingest: Any) -> None:
+    fleet = Fleet(make, ingest)
+    thread = {"identity": {"path": "", "name": "kworker/0:1", "cmdline": "", "uid": 0}, "data": {}}
+    entries = [{"subject": "process", "rule_ids": [], **thread}]
+    exported = services.export(fleet.baseline) | {"name": "Other", "entries": entries}
+
+    entry = services.load(exported, None).entries.get()
+
+    other = {**thread["identity"], "name": "kworker/7:0-events"}
+    assert entry.key == services.same_key("process", "moderate", other)
+
+
+def test_a_baseline_moves_to_another_server(make: Make, ingest: Any) -> None:
+    fleet = Fleet(make, ingest)
+    document = services.export(fleet.baseline)
+    fleet.baseline.delete()
+
+    moved = services.load(document, None)
+
+    assert services.export(moved) == document
+    assert moved.state == Baseline.State.DRAFT
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "x"},
+        {"subjects": {"nothing": "loose"}},
+        {"subjects": {"process": "lax"}},
+        {"name": ""},
+        {"entries": 3},
+        {"entries": [3]},
+        {"entries": [{"subject": "user", "identity": {}, "data": {}}]},
+        {"entries": [{"subject": "process", "identity": {"path": "\0"}, "data": {}}]},
+        {"level": "awful"},
+    ],
+)
+def test_a_document_that_is_no_baseline_is_refused(make: Make, ingest: Any, change: dict[str, Any]) -> None:
+    document = services.export(Fleet(make, ingest).baseline) | {"name": "Other"} | change
+
+    with pytest.raises(ValidationError):
+        services.load(document, None)
+
+
+def test_an_empty_baseline_is_not_enforced(make: Make) -> None:
+    baseline = Baseline.objects.create(name="Web", subjects={"process": "loose"})
+
+    with pytest.raises(ValidationError, match="gather it first"):
+        services.enforce(baseline)
+    with pytest.raises(ValidationError, match="scan them"):
+        services.gather(baseline, None)

@@ -45,7 +45,7 @@ class BaselineForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not self.instance._state.adding:  # noqa: SLF001 - the only way to tell, with an id that is always there
+        if not self.instance._state.adding:
             del self.fields["template"]
 
 

@@ -142,7 +142,7 @@ class BaselineViewSet(Resource):
         return self.answer()
 
     @extend_schema(responses=DifferenceSerializer(many=True))
-    @action(detail=True, methods=["get"], pagination_class=None, filterset_class=None, filterset_fields=[])
+    @action(detail=True, methods=["get"], pagination_class=None, filterset_fields=[])
     def differences(self, request: Request, pk: str) -> Response:
         """Unresolved drift; the same on many hosts is one row. At most 200, those on most hosts first."""
         baseline = self.get_object()
@@ -150,7 +150,7 @@ class BaselineViewSet(Resource):
         return Response(DifferenceSerializer(services.differences(baseline), many=True).data)
 
     @extend_schema(responses=BaselineVersionSerializer(many=True))
-    @action(detail=True, methods=["get"], pagination_class=None, filterset_class=None, filterset_fields=[])
+    @action(detail=True, methods=["get"], pagination_class=None, filterset_fields=[])
     def versions(self, request: Request, pk: str) -> Response:
         """The last 200 changes of its entries, newest first."""
         rows = self.get_object().versions.select_related("actor")[:200]

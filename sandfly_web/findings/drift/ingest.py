@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Q
 
@@ -105,40 +105,44 @@ def _present(
     key = same_key(seen.subject, strictness, seen.identity)
     explanation = f"A {words} is not as baseline {baseline.name} has it: {said}."
     evidence = facts | {"drift_differs": differs}
-    return _sighting(host, baseline, kind, key, seen.subject, seen.identity, evidence, explanation)
+    return _sighting(host, baseline, _Difference(kind, key, seen.subject, seen.identity, evidence, explanation))
 
 
 def _missing(host: Host, baseline: Baseline, entry: BaselineEntry) -> Sighting:
     words = entry.subject.replace("_", " ")
     explanation = f"A {words} that baseline {baseline.name} has is missing here."
     evidence = {**entry.identity, **entry.data, "drift_differs": []}
-    return _sighting(host, baseline, "missing", entry.key, entry.subject, entry.identity, evidence, explanation)
+    return _sighting(
+        host, baseline, _Difference("missing", entry.key, entry.subject, entry.identity, evidence, explanation)
+    )
 
 
-def _sighting(
-    host: Host,
-    baseline: Baseline,
-    kind: str,
-    key: str,
-    subject: str,
-    identity: dict[str, Any],
-    evidence: dict[str, Any],
-    explanation: str,
-) -> Sighting:
-    told = {"drift_baseline": str(baseline.pk), "drift_kind": kind, "drift_key": key}
-    named = {"baseline": str(baseline.pk), "key": key, "missing": kind == "missing"}
+class _Difference(NamedTuple):
+    """One thing that is not as its baseline has it."""
+
+    kind: str
+    key: str
+    subject: str
+    identity: dict[str, Any]
+    evidence: dict[str, Any]
+    explanation: str
+
+
+def _sighting(host: Host, baseline: Baseline, found: _Difference) -> Sighting:
+    told = {"drift_baseline": str(baseline.pk), "drift_kind": found.kind, "drift_key": found.key}
+    named = {"baseline": str(baseline.pk), "key": found.key, "missing": found.kind == "missing"}
     return Sighting(
-        fingerprint=fingerprint(RULE_NAME, str(host.pk), subject, named),
+        fingerprint=fingerprint(RULE_NAME, str(host.pk), found.subject, named),
         rule_id=None,
         rule_name=RULE_NAME,
-        subject=subject,
-        title=f"Drift from {baseline.name}: {kind} {subject.replace('_', ' ')}",
+        subject=found.subject,
+        title=f"Drift from {baseline.name}: {found.kind} {found.subject.replace('_', ' ')}",
         level=baseline.level,
         tags=[],
-        explanation=explanation,
-        identity=identity,
-        evidence=evidence | told,
-        evidence_digest=content_digest(subject, evidence),
+        explanation=found.explanation,
+        identity=found.identity,
+        evidence=found.evidence | told,
+        evidence_digest=content_digest(found.subject, found.evidence),
     )
 
 
@@ -148,11 +152,12 @@ def _capped(host: Host, baseline: Baseline, found: list[Sighting]) -> list[Sight
         return found
     kept = sorted(found, key=lambda sighting: sighting.fingerprint)[:MAX_DIFFERENCES]
     explanation = (
-        f"{len(found)} things differ from baseline {baseline.name} on this host; {MAX_DIFFERENCES} are kept as findings."
+        f"{len(found)} things differ from baseline {baseline.name} on this host; {MAX_DIFFERENCES} are kept."
         " Either the baseline does not fit this host, or the host was rebuilt: gather it anew, or cover other hosts."
     )
     identity = {"baseline": baseline.name}
-    return [*kept, _sighting(host, baseline, "flood", "", "baseline", identity, dict(identity), explanation)]
+    flood = _Difference("flood", "", "baseline", identity, dict(identity), explanation)
+    return [*kept, _sighting(host, baseline, flood)]
 
 
 def _short(value: Any) -> str:

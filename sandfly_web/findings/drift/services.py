@@ -96,7 +96,7 @@ def append(
     current = BaselineEntry.objects.filter(baseline=locked, removed_in__isnull=True)
     removed = current.update(removed_in=number) if replace else 0
     present = set(current.values_list("subject", "key", "digest"))
-    new = {}
+    new: dict[tuple[str, str, str], BaselineEntry] = {}
     for thing in things:
         entry = _entry(locked, thing, number)
         place = (entry.subject, entry.key, entry.digest)

@@ -12,7 +12,7 @@ from tests.server.builders import NOW
 def world(make: WebMake) -> dict[str, Any]:
     """`app_model` → a row; several rows of one model are there where pages compare them."""
     from sandfly_web.accounts.models import ApiToken
-    from sandfly_web.findings.models import ForensicRecord, SavedHunt, WidespreadFinding
+    from sandfly_web.findings.models import Baseline, ForensicRecord, SavedHunt, WidespreadFinding
     from sandfly_web.inventory.models import CredentialSet, Discovery
     from sandfly_web.scans.models import ScanBatch
 
@@ -24,6 +24,7 @@ def world(make: WebMake) -> dict[str, Any]:
     things["findings_savedhunt"] = SavedHunt.objects.create(
         name="root shells", subject="process", detection="detection:\n  s:\n    uid: 0\n  condition: s\n"
     )
+    things["findings_baseline"] = Baseline.objects.create(name="Web servers", subjects={"user": "moderate"})
     things["inventory_credentialset"] = CredentialSet.objects.create(name="several", zone=scan.host.zone)
     things["inventory_discovery"] = discovery = Discovery.objects.create(
         name="office", zone=scan.host.zone, ranges="192.0.2.0/30"

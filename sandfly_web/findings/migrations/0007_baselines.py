@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('findings', '0005_widespread_findings'),
+        ('findings', '0006_finding_rule_status'),
         ('inventory', '0004_credential_sets'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -58,6 +58,7 @@ def _show(section: Section, seen: dict[str, Any]) -> Section:
     section.notes.append(
         f"connections at once: {seen['at_once']}, still open on the hosts' side: {seen['open']}; plan of two rules"
     )
+    section.notes += [f"a fault of ours, {count} times: {words}" for words, count in seen["faults"].items()]
     return section
 
 
@@ -78,10 +79,12 @@ def main(hosts: int, kind: str) -> dict[str, Any]:
             make_site(root, broker.url, fleet.secret) as site,
         ):
             worker = site.start_worker(THREADS)
-            begun, ends, readings = time.monotonic(), Counter[str](), []
+            begun, ends, faults, readings = time.monotonic(), Counter[str](), Counter[str](), []
             site.send(site.job(fleet.endpoint(one), scan_id=one, limits=_limits()) for one in addresses(kind, hosts))
             for number, report in enumerate(site.reports(hosts, 1100), 1):
                 ends[report.failure.code if report.failure else str(report.outcome)] += 1
+                if report.failure and report.failure.code == "internal":
+                    faults[report.failure.message] += 1
                 if number % (hosts // READINGS) == 0:
                     readings.append(
                         {
@@ -94,7 +97,7 @@ def main(hosts: int, kind: str) -> dict[str, Any]:
                 wait_quiet(fleet, 60)
             return {
                 "readings": readings, "ends": ends, "leftovers": fleet.host.wait_clean(30),
-                "at_once": fleet.most_at_once(), "open": fleet.open_now(),
+                "at_once": fleet.most_at_once(), "open": fleet.open_now(), "faults": faults,
             }  # fmt: skip
     finally:
         shutil.rmtree(root)

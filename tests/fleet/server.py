@@ -45,7 +45,7 @@ class Server:
         self._files = Path(f"/proc/{host}/root/run/fleet")
         self._seen: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._running: dict[int, asyncio.Future[None]] = {}
+        self._running: dict[int, tuple[subprocess.Popen[bytes], asyncio.Future[None]]] = {}
 
     async def run(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -96,7 +96,9 @@ class Server:
                 "unshare", "--mount", "--uts", "/bin/sh", "-c", SERVE, "sh", address, host_name(address),
                 kind.command]  # fmt: skip
         process = subprocess.Popen(argv, stdin=sock, stdout=sock, stderr=subprocess.DEVNULL)
-        ended = self._running[process.pid] = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # The process is kept, too: one that is forgotten is waited for by the next Popen, and `_reap` never hears of it.
+        self._running[process.pid] = (process, ended)
         return ended
 
     def _write_files(self, address: str) -> None:
@@ -109,9 +111,9 @@ class Server:
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
             while pid := os.waitpid(-1, os.WNOHANG)[0]:
-                ended = self._running.pop(pid, None)
-                if ended is not None and not ended.done():
-                    ended.set_result(None)
+                known = self._running.pop(pid, None)
+                if known is not None and not known[1].done():
+                    known[1].set_result(None)
 
 
 async def speak(sock: socket.socket, says: str, address: str) -> None:

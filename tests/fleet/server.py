@@ -97,7 +97,7 @@ class Server:
                 kind.command]  # fmt: skip
         process = subprocess.Popen(argv, stdin=sock, stdout=sock, stderr=subprocess.DEVNULL)
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # The process is kept, too: one that is forgotten is waited for by the next Popen, and `_reap` never hears of it.
+        # The process is kept, too: one that is forgotten is waited for by the next Popen, and never by `_reap`.
         self._running[process.pid] = (process, ended)
         return ended
 

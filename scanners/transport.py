@@ -348,9 +348,11 @@ class _Dial:
             self._transport.close()
 
 
-@functools.cache
 def _fabric_config() -> fabric.Config:
-    """Lazy, so that neither fabric's own files (which may be Python) nor ssh_config are ever read."""
+    """Lazy, so that neither fabric's own files (which may be Python) nor ssh_config are ever read.
+
+    A new one for each connection: fabric merges it anew while it builds one, and other threads would find it empty.
+    """
     return fabric.Config(lazy=True)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -15,6 +18,7 @@ from scanners.diagnosis import Symptom, diagnose, safe_words
 from scanners.errors import AuthError, ConnectError
 from scanners.keys import openssh_text, parse_private_key
 from scanners.route import Hop, by_username, plan_hops
+from scanners.transport import open_ssh
 
 A, B = CredentialSecret(username="a"), CredentialSecret(username="b")
 PIN = HostKeyPin(key_type="ssh-ed25519", public_key="AAAA")
@@ -135,3 +139,29 @@ def test_broker_url_in_the_spelling_of_kombu(url: str, kombu: str) -> None:
 
 def test_arguments_are_quoted_for_the_login_shell() -> None:
     assert quote(["/bin/sh", "-c", "echo $1; x", "it's"]) == "exec /bin/sh -c 'echo $1; x' 'it'\"'\"'s'"
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads take turns so often that a race which is rare otherwise is met at once."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_many_connections_begun_at_once_do_not_trip_over_each_other() -> None:
+    """Two in a thousand visits of a busy worker failed: fabric changes a configuration while it builds a connection."""
+    job = HostEndpoint(address="127.0.0.1", port=1)
+    secret = CredentialSecret(username="a", password="x")
+
+    def ends(number: int) -> str:
+        try:
+            open_ssh(job, [secret], Limits(connect_timeout_s=20)).close()
+        except ConnectError as error:
+            return error.code
+        return f"{number} got in"
+
+    with ThreadPoolExecutor(32) as pool:
+        assert set(pool.map(ends, range(600))) == {"refused"}

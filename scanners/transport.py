@@ -295,6 +295,7 @@ class _Dial:
 
     def open(self, gateway: fabric.Connection | None) -> _SignIn:
         connection = self._prepare(gateway)
+        begun = time.monotonic()
         try:
             connection.open()
         except ScanError:
@@ -302,8 +303,10 @@ class _Dial:
             raise
         except Exception as error:  # noqa: BLE001 - paramiko lets anything through; all of it means "not connected"
             received = self._wire.received_bytes if self._wire else 0
+            # paramiko's own clock of the handshake ends it as if the other side had hung up.
+            has_expired = isinstance(error, EOFError) and time.monotonic() - begun >= self._hop.timeout_s
             self._abandon(connection)
-            _explain(error, self._hop, received, has_pins=bool(self._pinned))
+            _explain(TimeoutError() if has_expired else error, self._hop, received, has_pins=bool(self._pinned))
         if self._wire is None or self._transport is None:
             raise ConnectError("connection_lost", f"the connection to {self._hop.words} broke")
         self._wire.is_signed_in = True

@@ -342,10 +342,22 @@ def test_no_directory_to_run_from_is_told(build: Any) -> None:
         assert host.wait_clean() == []
 
 
-def test_full_file_system_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_place_is_left_for_the_next_one(tmp_path: Path) -> None:
     build = script_build(tmp_path, padding=300_000)
     with make_host("web1", noexec=["/tmp", "/var/tmp"]) as host:
         host.run("mount -o remount,size=64k /dev/shm")
+
+        report = visit(host, host.secret(), build=build)
+
+        assert_done_and_clean(report, host)
+        assert any(path.startswith("/root/.sf-") for path in report.created), report.created
+
+
+def test_full_file_system_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    build = script_build(tmp_path, padding=300_000)
+    with make_host("web1", noexec=["/tmp", "/var/tmp"]) as host:
+        host.run("mount -o remount,size=64k /dev/shm; cp -a /root/.ssh /tmp/")
+        host.run("mount -t tmpfs -o size=64k,mode=0700 none /root; mv /tmp/.ssh /root/")
 
         report = visit(host, host.secret(), build=build)
 

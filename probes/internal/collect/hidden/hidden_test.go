@@ -160,6 +160,34 @@ func TestNumberThatTheKernelCannotHaveGivenIsToldSo(t *testing.T) {
 	}
 }
 
+func TestHighNumbersAreTriedByAUsualScanUnlessTheKernelCountsNobodyMore(t *testing.T) {
+	const explained = 3 * manyNumbers
+	cases := []struct {
+		counted bool
+		hidden  []int
+		last    int
+		highest int
+	}{
+		{true, nil, explained, manyNumbers},
+		{false, nil, explained, explained},
+		{true, []int{77}, explained, explained},  // the counts differ
+		{true, nil, explained + 1000, explained}, // a deep scan
+		{true, []int{77}, explained + 9, explained + 9},
+	}
+	for _, c := range cases {
+		k := &fakeKernel{threads: map[int][]int{1: {1}, 77: {77}}, hidden: c.hidden, counted: c.counted}
+		highest := 0
+		view := k.view()
+		view.asks = []ask{{"kill", everyNumber, func(pid int) bool { highest = max(highest, pid); return pid == 77 }}}
+
+		found, err := (&sweep{kernelView: view, v: visitOf(facttest.Env("/"))}).run(explained, c.last)
+
+		if err != nil || len(found) != len(c.hidden) || highest != c.highest {
+			t.Errorf("%+v: %v %v up to %d", c, found, err, highest)
+		}
+	}
+}
+
 func TestNumbersThatTheKernelCannotHaveGivenAreNotTriedWhenItCountsNobodyMore(t *testing.T) {
 	k := &fakeKernel{threads: map[int][]int{1: {1}, 77: {77}}, counted: true}
 	highest := 0

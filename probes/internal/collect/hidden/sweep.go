@@ -183,8 +183,14 @@ func (s *sweep) run(explained, last int) ([]*finding, error) {
 	if err := s.relist(); err != nil {
 		return nil, err
 	}
-	if last > explained && s.isComplete() {
-		last = explained
+	// Whoever asks for numbers beyond what the kernel hands out means to look everywhere; others stop where all that
+	// is left to try is costly and the counts say that nobody is there.
+	enough := explained
+	if last <= explained {
+		enough = min(explained, manyNumbers)
+	}
+	if last > enough && s.isComplete() {
+		last = enough
 	}
 	found, err := s.candidates(1, last)
 	if err != nil {
@@ -222,8 +228,9 @@ func (s *sweep) withoutThreads(found []int) []int {
 const countLooks = 3
 
 // isComplete says that the kernel counts no thread more than the listed processes have. Numbers that the kernel does not
-// hand out by itself need not be tried then: a process on one of them would have to be taken out of the count too. It is
-// no reason to leave out others: what hides processes may well change the count.
+// hand out by itself need not be tried then: a process on one of them would have to be taken out of the count too. A
+// usual scan also leaves out those above manyNumbers, of which a host that runs for months has millions; a deep one
+// tries them all, as what hides processes may change the count.
 func (s *sweep) isComplete() bool {
 	for range countLooks {
 		listed, err := s.list()

@@ -8,7 +8,19 @@ import pytest
 
 from sandfly_web.embedded.processes import WORKER_CONCURRENCY
 from scanners.contract import UNACKNOWLEDGED_KEY
-from tests.faults.stack import PLANT, QUEUE, REPORTS, RULES, TIMES, Stack, Target, messages, visits_of, wait_for
+from tests.faults.stack import (
+    PLANT,
+    QUEUE,
+    REPORTS,
+    RULES,
+    TIMES,
+    Stack,
+    Target,
+    let_go,
+    messages,
+    visits_of,
+    wait_for,
+)
 from tests.fleet.fleet import Fleet, make_fleet
 from tests.fleet.kinds import addresses
 
@@ -32,10 +44,10 @@ def test_the_same_message_delivered_twice(stack: Stack, target: Target) -> None:
 
 
 def test_the_same_report_delivered_twice(stack: Stack, target: Target) -> None:
-    scan = stack.accept(target)
-    # The scan is with the worker before ingest, which also dispatches, stands still.
-    wait_for(lambda: stack.scan(scan)["status"] != "queued", 20)
+    # The visit is under way before ingest, which also dispatches, stands still, and cannot end before that.
+    scan = stack.accept_held(target)
     with stack.stopped("ingest"):
+        let_go(target.host)
         wait_for(lambda: len(reports(stack)) == 1, 45)
         stack.redis.lpush(REPORTS, reports(stack)[0])
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sandfly_web.embedded.server import Running
     from sandfly_web.inventory.models import Host
 
+ASK_AGAIN_S = 1.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WEB_TIMEOUT_S = 60
 HEALTH_TIMEOUT_S = 5
@@ -270,6 +271,9 @@ def listen_to_signals() -> None:
 
     def stop(number: int, frame: FrameType | None) -> None:
         ignore_signals()
+        # Where Python runs a finalizer, what a handler raises is lost: it is raised again until `run` has seen it.
+        signal.signal(signal.SIGALRM, stop)
+        signal.setitimer(signal.ITIMER_REAL, ASK_AGAIN_S)
         raise StopRequested
 
     for number in STOP_SIGNALS:
@@ -277,5 +281,6 @@ def listen_to_signals() -> None:
 
 
 def ignore_signals() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

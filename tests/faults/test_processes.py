@@ -67,10 +67,14 @@ def test_beat_killed(stack: Stack, target: Target) -> None:
 
 def test_web_killed_with_a_scan_accepted(stack: Stack, target: Target) -> None:
     scan = stack.accept(target)
+    first = stack.pids("web")
 
     stack.kill("web")
 
     assert stack.settle(scan) == ["done"]
+    # Orphans of the killed one answer for a moment longer: only then is it seen that there is another.
+    wait_until(lambda: not any(is_running(pid) for pid in first), 45)
+    stack.wait_serving()
 
 
 def test_two_beats(stack: Stack, target: Target) -> None:

@@ -80,7 +80,7 @@ fuzz: venv
 	$(VENV)/bin/python -m probes.fuzz $(or $(FUZZTIME),300ms) $(FUZZ)
 
 # Two at a time, each with servers of its own; those that kill servers, or watch how long something takes, come alone.
-ALONE := tests/faults tests/fleet tests/e2e tests/embedded tests/scanners tests/behaviours
+ALONE := tests/faults tests/fleet tests/e2e tests/embedded
 
 py-test: venv
 	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(ALONE:%=--ignore=%)

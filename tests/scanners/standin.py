@@ -44,13 +44,17 @@ class ScriptBuild:
     size: int
 
 
-def script_build(directory: Path, body: str = WHOLE, *, padding: int = 0, tail: bytes = b"") -> ScriptBuild:
-    """A probe that runs `body`; `padding` bytes of comment, or a `tail` behind its end, make it bigger."""
-    data = f"#!/bin/sh\n{body}exit 0\n#{'x' * padding}\n".encode() + tail
+def script_build(
+    directory: Path, body: str = WHOLE, *, padding: int = 0, tail: bytes = b"", times: int = 1
+) -> ScriptBuild:
+    """A probe that runs `body`; `padding` bytes of comment, or a `tail` behind its end `times` over, make it bigger."""
+    head = f"#!/bin/sh\n{body}exit 0\n#{'x' * padding}\n".encode()
     path, gz_path, xz_path = directory / "probe", directory / "probe.gz", directory / "probe.xz"
+    data = head + tail * times
     path.write_bytes(data)
-    gz_path.write_bytes(gzip.compress(data, 1))
-    xz_path.write_bytes(lzma.compress(data, preset=0))
+    # Both formats are whole in several parts one after another, so that each part is packed once.
+    gz_path.write_bytes(gzip.compress(head, 1) + gzip.compress(tail, 1) * times)
+    xz_path.write_bytes(lzma.compress(head, preset=0) + lzma.compress(tail, preset=0) * times)
     return ScriptBuild(path, gz_path, xz_path, hashlib.sha256(data).hexdigest(), len(data))
 
 

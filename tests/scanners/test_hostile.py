@@ -163,7 +163,7 @@ def test_probe_that_was_staged_but_not_started_is_removed_over_a_new_connection(
 @pytest.mark.parametrize("preparation", ["true", NO_XZ, f"{NO_XZ} /bin/gzip"], ids=["xz", "gzip", "plain"])
 def test_connection_cut_during_the_upload_leaves_nothing(host: Host, tmp_path: Path, preparation: str) -> None:
     # 40 MB that do not compress take long enough to be cut.
-    build = script_build(tmp_path, START, tail=os.urandom(40_000_000))
+    build = script_build(tmp_path, START, tail=os.urandom(1_000_000), times=40)
     host.run(preparation)
     cutter = threading.Timer(0.3, host.cut_sessions)
 

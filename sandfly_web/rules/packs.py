@@ -28,6 +28,7 @@ SIGNATURE_NAME = "pack.lock.json.sig"
 MAX_LOCK_BYTES = 16 * 1024 * 1024
 MAX_LICENSE = 255
 SCHEMA = 1
+PRODUCT = Path(__file__).resolve().parents[2]
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
@@ -160,11 +161,14 @@ def read_license(folder: Path) -> str:
 
 
 def _up_to_git(folder: Path) -> list[Path]:
-    """The folders from this one to the top of the checkout around it; none outside one."""
+    """The folders from this one to the top of the checkout around it; none outside one.
+
+    Somebody's own rules in a folder of this product's checkout are not a part of it.
+    """
     parents = [folder.resolve(), *folder.resolve().parents]
     for place, parent in enumerate(parents):
         if (parent / ".git").exists():
-            return parents[: place + 1]
+            return [] if parent == PRODUCT else parents[: place + 1]
     return []
 
 

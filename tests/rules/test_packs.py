@@ -93,6 +93,16 @@ def test_the_origin_of_a_checkout_is_told_without_the_password_in_its_address(fo
     assert (pack.name, pack.license) == ("rule-pack", "Example Licence 1.0")
 
 
+def test_rules_in_a_folder_of_the_product_itself_are_not_from_its_checkout(folder: Path) -> None:
+    git(folder, "init", "-q")
+    git(folder, "remote", "add", "origin", "https://example.org/product.git")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packs, "PRODUCT", folder.resolve())
+        pack = read_pack(folder / "linux")
+
+    assert (pack.name, pack.repository, pack.commit, pack.license) == ("linux", "", "", "")
+
+
 def test_a_lock_holds_a_pack_to_its_texts(folder: Path) -> None:
     assert run("pack", str(folder)).startswith("locked 2 files")
     assert read_pack(folder).is_locked

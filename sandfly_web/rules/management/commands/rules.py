@@ -231,7 +231,7 @@ def _new(console: Console, options: dict[str, Any]) -> None:
     with target.open("x", encoding="utf-8") as stream:
         stream.write(text)
     load_catalog([target])
-    console.print(f"wrote {target}; next: ./manage.py rules test {target}")
+    console.print(f"wrote {target}; next: ./manage.py rules test {target}", soft_wrap=True)
 
 
 def _target(output: Path | None, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""API tokens, and attempts to sign in; of both only digests are kept."""
+"""API tokens, and attempts to sign in, of both of which only digests are kept; answers that are given again."""
 
 from __future__ import annotations
 
@@ -48,6 +48,28 @@ class HostLimit(models.Model):
 
     def __str__(self) -> str:
         return str(self.user)
+
+
+class IdempotentAnswer(models.Model):
+    """What a request under an `Idempotency-Key` was answered with. Written by `accounts.idempotency`."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    caller = models.CharField(max_length=32, help_text="`token 7`, or `user 3` who signed in: whose key it is.")
+    key = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64, help_text="HMAC of the request: never its body, which may hold secrets.")
+    status = models.PositiveSmallIntegerField()
+    body = models.BinaryField(null=True, help_text="Packed by zlib; null: too long to be kept.")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["caller", "key"], name="idempotent_answer_unique")]
+        indexes = [
+            # Those to forget.
+            models.Index(fields=["created_at"], name="idempotent_answer_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.caller}: {self.key}"
 
 
 class LoginAttempts(models.Model):

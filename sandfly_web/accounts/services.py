@@ -127,6 +127,7 @@ def find_token_user(token: str) -> User | None:
     if row.last_used_at is None or now - row.last_used_at > USED_RESOLUTION:
         ApiToken.objects.filter(pk=row.pk).update(last_used_at=now)
     user = limit_rights(row.user, row.role) if row.role else row.user
+    setattr(user, "token_id", row.pk)  # noqa: B010 - a fact of this request, not of the row
     narrow_hosts(user, row)
     return user
 

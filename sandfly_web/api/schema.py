@@ -1,10 +1,13 @@
-"""Additions to the OpenAPI document: the errors that every operation can answer with."""
+"""Additions to the OpenAPI document: the errors that every operation can answer with, and the key of a POST."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+
+from sandfly_web.accounts.idempotency import MAX_KEY_CHARS
+from sandfly_web.api.idempotency import HEADER, WITHOUT_KEY
 
 PROBLEM = {
     "type": "object",
@@ -37,6 +40,15 @@ EVERYWHERE = {
 }
 WITH_ID = {"404": "There is no such thing, or the user may not see it."}
 WITH_BODY = {"400": "The request is not valid.", "409": "The present state does not allow this."}
+KEY_REUSED = {"422": "The `Idempotency-Key` was used with another request."}
+KEY_PARAMETER = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "A text of your own for this one thing to be done. Sent again with the same body within a day, the "
+    "request is not done again: the first answer is given again, with `Idempotency-Replayed: true`.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS, "pattern": "^[!-~]+$"},
+}
 METHODS = frozenset({"get", "post", "put", "patch", "delete"})
 
 
@@ -66,7 +78,10 @@ def add_to_operation(path: str, method: str, operation: dict[str, Any]) -> None:
         wanted |= WITH_ID
     if method != "get":
         wanted |= WITH_BODY
-    elif any(parameter["in"] == "query" for parameter in operation.get("parameters", [])):
+    if method == "post" and path not in WITHOUT_KEY:
+        operation.setdefault("parameters", []).append(KEY_PARAMETER)
+        wanted |= KEY_REUSED
+    if method == "get" and any(parameter["in"] == "query" for parameter in operation.get("parameters", [])):
         wanted["400"] = WITH_BODY["400"]
     for status, description in wanted.items():
         operation["responses"].setdefault(

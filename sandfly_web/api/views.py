@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from sandfly_web.accounts.actor import actor
-from sandfly_web.api import pieces
+from sandfly_web.api import idempotency, pieces
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -30,13 +30,19 @@ READS = frozenset({"list", "retrieve"})
 
 
 class AuditedView(APIView):
-    """Names the user of a token as the actor of audit entries; the middleware only knows sessions."""
+    """Names the user of a token as the actor of audit entries, as the middleware only knows sessions; a POST with an
+    `Idempotency-Key` is done once.
+    """
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         context = auditlog_value.get(None)
         if context is not None and request.user.is_authenticated:
             context["actor"] = request.user
+        handler = getattr(self, "post", None)
+        if request.method == "POST" and idempotency.HEADER in request.headers and handler:
+            # What this request is handled by; a view lives as long as one.
+            setattr(self, "post", idempotency.once(handler))  # noqa: B010 - not every view has it
 
 
 class ReadOnly(AuditedView, mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):

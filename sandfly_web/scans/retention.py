@@ -1,4 +1,4 @@
-"""Deletes what is older than it is kept: final scans, records that are gone from their host, plans nobody uses."""
+"""Deletes what is older than it is kept: final scans, records gone from their host, plans nobody uses, old answers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from django.db.models import Exists, Model, OuterRef, QuerySet
 
+from sandfly_web.accounts.idempotency import KEPT_FOR
+from sandfly_web.accounts.models import IdempotentAnswer
 from sandfly_web.findings.models import Record
 from sandfly_web.rules.indicators.services import delete_unused_sets
 from sandfly_web.scans.models import Plan, Scan, ScanBatch
@@ -29,6 +31,7 @@ class Deleted:
     plans: int
     sets: int = 0
     batches: int = 0
+    answers: int = 0
 
 
 def delete_old(now: datetime, scan_days: int, record_days: int) -> Deleted:
@@ -45,7 +48,8 @@ def delete_old(now: datetime, scan_days: int, record_days: int) -> Deleted:
     batches = ScanBatch.objects.filter(
         ~Exists(Scan.objects.filter(batch=OuterRef("pk"))), created_at__lt=now - PLAN_GRACE
     )
-    gone = Deleted(_delete(scans), _delete(records), _delete(plans), batches=_delete(batches))
+    answers = IdempotentAnswer.objects.filter(created_at__lte=now - KEPT_FOR)
+    gone = Deleted(_delete(scans), _delete(records), _delete(plans), batches=_delete(batches), answers=_delete(answers))
     used = {digest for one in Plan.objects.values_list("set_digests", flat=True) for digest in one}
     return replace(gone, sets=delete_unused_sets(now - PLAN_GRACE, used))
 

@@ -44,5 +44,5 @@ def test_document_names_token_authentication_and_problem_answers() -> None:
 
     operation = document["paths"]["/api/v1/scans"]["post"]
     assert {"apiToken": []} in operation["security"]
-    assert set(operation["responses"]) == {"202", "400", "401", "403", "409", "429"}
+    assert set(operation["responses"]) == {"202", "400", "401", "403", "409", "422", "429"}
     assert "application/problem+json" in operation["responses"]["400"]["content"]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from auditlog.models import LogEntry
+    from django.contrib.auth.models import User
     from django.db.models import Model
     from django.http import HttpRequest, HttpResponse
 
@@ -90,6 +91,23 @@ def record_created(things: Iterable[tuple[Model, dict[str, str]]]) -> None:
         # The log's own receiver fills in who does it and from where.
         pre_save.send(LogEntry, instance=entry, raw=False, using=DEFAULT_DB_ALIAS, update_fields=None)
     LogEntry.objects.bulk_create(entries, batch_size=INSERT_ROWS)
+
+
+def record_many(model: type[Model], what: str, values: dict[str, str], actor: User | None) -> None:
+    """One entry for many rows that were changed alike: which they were is said by what they were found with."""
+    from auditlog.models import LogEntry  # noqa: PLC0415 - models are loaded only now
+    from django.contrib.contenttypes.models import ContentType  # noqa: PLC0415 - models are loaded only now
+
+    entry = LogEntry(
+        content_type=ContentType.objects.get_for_model(model),
+        object_pk="",
+        object_repr=what,
+        action=LogEntry.Action.UPDATE,
+        changes={name: ["", value] for name, value in values.items() if value},
+        actor=actor,
+    )
+    # Saving it tells the log's own receiver, which fills in the address.
+    entry.save()
 
 
 def created_entry(model: type[LogEntry], thing: Model, values: dict[str, str]) -> LogEntry:

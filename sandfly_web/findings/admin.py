@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import ValidationError
 from django.db.models import Q
+from django.urls import path
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter, TextFilter
 from unfold.decorators import display
@@ -23,6 +24,7 @@ from sandfly_web.console.templatetags.sandfly import about, ago, badge, visible
 from sandfly_web.findings import services
 from sandfly_web.findings.allowlist import admin as allowlist_admin  # noqa: F401 - registers its pages
 from sandfly_web.findings.allowlist.drafts import Draft
+from sandfly_web.findings.bulk.page import triage_all_view
 from sandfly_web.findings.drift import admin as drift_admin  # noqa: F401 - registers its pages
 from sandfly_web.findings.groups import UNSHOWN
 from sandfly_web.findings.hunting import admin as hunting_admin  # noqa: F401 - registers its page
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
 TRIAGE = "findings.change_finding"
@@ -154,7 +157,15 @@ class FindingAdmin(ReadOnlyAdmin):
     paginator = LargeTable
     list_disable_select_all = True
     list_fullwidth = True
+    list_before_template = "console/parts/triage_all.html"
     actions = ["acknowledge_selected", "close_selected", "mark_selected"]
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.triage_all)
+        return [path("triage/", view, name="findings_finding_triage"), *super().get_urls()]
+
+    def triage_all(self, request: HttpRequest) -> HttpResponse:
+        return triage_all_view(self, request)
 
     @display(description="Severity")
     def severity(self, finding: Finding) -> SafeString:

@@ -21,6 +21,8 @@ from sandfly_web.api.errors import Conflict
 from sandfly_web.api.filters import SigmaTag
 from sandfly_web.api.views import ReadOnly
 from sandfly_web.findings import services
+from sandfly_web.findings.bulk import services as bulk
+from sandfly_web.findings.bulk.api import TriageAllSerializer, TriagedSerializer
 from sandfly_web.findings.models import (
     Finding,
     FindingEvent,
@@ -224,6 +226,7 @@ class FindingViewSet(ReadOnly):
     ordering = ("-level_rank", "-last_seen_at", "id")
     action_permissions: ClassVar[dict[str, str]] = {
         **dict.fromkeys(("acknowledge", "assign", "comment", "close", "false_positive", "reopen"), TRIAGE),
+        "triage_all": TRIAGE,
         "collect": "scans.add_scan",
     }
 
@@ -256,6 +259,35 @@ class FindingViewSet(ReadOnly):
         except ValidationError as error:
             raise Conflict(" ".join(error.messages)) from None
         return Response(FindingDetailSerializer(self.get_object()).data)
+
+    @extend_schema(request=TriageAllSerializer, responses=TriagedSerializer)
+    @action(detail=False, methods=["post"], url_path="triage", filterset_class=None)
+    def triage_all(self, request: Request) -> Response:
+        """One step for every finding that a filter matches, or for those that are named.
+
+        Findings whose state does not allow it stay as they are. One entry of the audit log tells the filter and the
+        number.
+        """
+        body = TriageAllSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        step, is_dry = body.validated_data["step"], body.validated_data["dry_run"]
+        findings, asked = body.findings(Finding.objects.all(), FindingFilters)
+        found = bulk.look(findings)
+        applies, changed = found.applies(step.action), 0
+        if not is_dry:
+            try:
+                changed = bulk.triage_all(findings, step, actor(request), asked, body.validated_data.get("expect"))
+            except ValidationError as error:
+                raise Conflict(" ".join(error.messages)) from None
+        answer = {
+            "action": step.action,
+            "dry_run": is_dry,
+            "matched": found.matched,
+            "applies": applies if is_dry else changed,
+            "changed": changed,
+            "limit": bulk.MAX_FINDINGS,
+        }
+        return Response(TriagedSerializer(answer).data)
 
     @extend_schema(request=OptionalCommentSerializer, responses=FindingDetailSerializer)
     @action(detail=True, methods=["post"])

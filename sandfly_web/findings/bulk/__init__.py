@@ -1,0 +1,1 @@
+"""Triage of everything that a filter matches."""

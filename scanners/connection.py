@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import socket
 import time
@@ -78,6 +79,12 @@ class CountedSocket:
         if not self.is_signed_in and self.received_bytes > MAX_HANDSHAKE_BYTES:
             raise EOFError("too much before the sign-in")
         return data
+
+    def close(self) -> None:
+        if self._is_tcp:
+            with contextlib.suppress(OSError):  # it is not connected any more
+                self._sock.shutdown(socket.SHUT_RDWR)  # wakes whoever waits in `recv`
+        self._sock.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)

@@ -161,6 +161,8 @@ class _Facts:
 
 
 def _clean(value: str) -> str:
+    if value.isprintable():
+        return value[:MAX_VALUE_CHARS]
     return "".join(c if c.isprintable() else "?" for c in value)[:MAX_VALUE_CHARS]
 
 

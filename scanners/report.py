@@ -178,29 +178,32 @@ class ReportReader:
         )
 
     def _rule_statuses(self, footer: ProbeFooter) -> list[RuleStatus]:
-        for place in footer.passed:
-            self._rule_id(place)
         passed = set(footer.passed)
+        for place in (min(passed), max(passed)) if passed else ():
+            self._rule_id(place)
         if both := passed & self._states.keys():
             raise ReportError("report_wrong_schema", f"the report says of rule {min(both)} both that it passed and not")
         missing = "no_status" if footer.complete else footer.reason or "limit"
-        return [self._status(place, is_passed=place in passed, missing=missing) for place in range(len(self.rule_ids))]
+        statuses = []
+        for place, rule_id in enumerate(self.rule_ids):
+            if place in passed:
+                statuses.append(RuleStatus(rule_id=rule_id, state=RuleState.PASS, reason=""))
+            elif status := self._states.get(place):
+                statuses.append(_rule_status(rule_id, status))
+            else:  # Silence is no pass: the probe names every rule it came to an end with.
+                statuses.append(RuleStatus(rule_id=rule_id, state=RuleState.ERROR, reason=missing))
+        return statuses
 
-    def _status(self, place: int, *, is_passed: bool, missing: str) -> RuleStatus:
-        rule_id = self.rule_ids[place]
-        status = self._states.get(place)
-        if status is None:
-            # Silence is no pass: the probe names every rule it came to an end with.
-            state, reason = (RuleState.PASS, "") if is_passed else (RuleState.ERROR, missing)
-            return RuleStatus(rule_id=rule_id, state=state, reason=reason)
-        return RuleStatus(
-            rule_id=rule_id,
-            state=status.state,
-            reason=status.reason,
-            matched=status.matched,
-            truncated=status.truncated,
-            unknown=status.unknown,
-        )
+
+def _rule_status(rule_id: str, status: ProbeRuleStatus) -> RuleStatus:
+    return RuleStatus(
+        rule_id=rule_id,
+        state=status.state,
+        reason=status.reason,
+        matched=status.matched,
+        truncated=status.truncated,
+        unknown=status.unknown,
+    )
 
 
 def _decode(line: bytes, number: int) -> Any:

@@ -45,7 +45,8 @@ from scanners.route import Hop, by_username, plan_hops
 __all__ = ["open_local", "open_ssh", "read_host_key"]
 
 READ_BYTES = 256 << 10
-WRITE_BYTES = 128 << 10
+IDLE_S = 1.0
+PACKET_OVERHEAD_BYTES = 64  # that paramiko leaves free in each packet of a channel
 KEEPALIVE_S = 10
 SESSION_PATIENCE_S = 5.0
 SESSION_PAUSE_S = 0.05
@@ -102,9 +103,11 @@ class SshProcess(RemoteProcess):
     def write(self, data: bytes, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         view = memoryview(data)
+        # What paramiko sends at once: more would be copied again for every packet.
+        size = max(1, self._channel.out_max_packet_size - PACKET_OVERHEAD_BYTES)
         while view:
             self._channel.settimeout(remaining_s(deadline))
-            view = view[self._send(bytes(view[:WRITE_BYTES])) :]
+            view = view[self._send(bytes(view[:size])) :]
 
     def _send(self, piece: bytes) -> int:
         try:
@@ -310,6 +313,8 @@ class _Dial:
         if self._wire is None or self._transport is None:
             raise ConnectError("connection_lost", f"the connection to {self._hop.words} broke")
         self._wire.is_signed_in = True
+        # paramiko looks ten times a second whether it should stop; `close` wakes it, so once is enough for the rest.
+        self._wire.settimeout(IDLE_S)
         self._transport.set_keepalive(KEEPALIVE_S)
         return _SignIn(self._hop, connection, self._transport, self._authentication.secret, self._authentication.took_s)
 

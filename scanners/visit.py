@@ -6,7 +6,9 @@ network or a credential does.
 
 from __future__ import annotations
 
+import base64
 import functools
+import gzip
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -121,7 +123,7 @@ def _failure(error: ScanError) -> Failure:
 
 @functools.lru_cache(maxsize=8)
 def prepare_plan(plan_bytes: bytes, sets: tuple[bytes, ...], limits: Limits) -> tuple[bytes, list[str]]:
-    """The plan as one line with this job's limits and its sets behind it, and its rule ids in order.
+    """The plan, packed, as one line with this job's limits and its sets behind it, and its rule ids in order.
 
     Raises InternalError.
     """
@@ -136,7 +138,9 @@ def prepare_plan(plan_bytes: bytes, sets: tuple[bytes, ...], limits: Limits) -> 
         memory_bytes=limits.memory_bytes, report_bytes=limits.report_bytes,
         matches_per_rule=limits.matches_per_rule, value_bytes=limits.value_bytes,
     )  # fmt: skip
-    line = encode(Plan(limits=own, passwords=plan.passwords, rules=plan.rules, sets=plan.sets)) + b"\n"
+    body = encode(Plan(limits=own, passwords=plan.passwords, rules=plan.rules, sets=plan.sets))
+    # Packed once for all hosts that the worker visits with it: a tenth of the bytes on every wire.
+    line = base64.b64encode(gzip.compress(body, mtime=0)) + b"\n"
     return line + b"".join(sets), [rule.id for rule in plan.rules]
 
 

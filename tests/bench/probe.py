@@ -11,8 +11,10 @@ from typing import Any
 
 from probes.build import ensure, host_arch
 from sandfly_web.rules.catalog import load_catalog
+from sandfly_web.rules.depth import is_deep
 from tests.bench.clock import Clock
 from tests.bench.measure import Usage, run_measured
+from tests.bench.peers import install_programs
 from tests.bench.rules import MeasuredPlan, detection_rules, plan_of
 from tests.bench.table import Row, Section, at_most
 
@@ -37,10 +39,12 @@ def measure_probe(clock: Clock) -> tuple[Section, Usage]:
     walk = run_measured(WALK, timeout_s=clock.at_most(30))
     section.rows.append(Row("find / -xdev", walk.cpu_s, walk.wall_s, wire_bytes=walk.output_bytes))
     rules = detection_rules()
+    usual = plan_of([rule for rule in rules if not is_deep(rule.plan_rule)])
+    section.rows.append(_row(f"usual detections, {usual.count} rules", *run_probe(usual, clock)))
     one = plan_of(rules)
     single, footer = run_probe(one, clock)
     limits = at_most(single.wall_s / walk.wall_s, 3, "× wall of find", "≤ 3")
-    section.rows.append(_row(f"detection set, {one.count} rules", single, footer, **limits))
+    section.rows.append(_row(f"detection set with deep rules, {one.count}", single, footer, **limits))
     section.rows += _bounds(single, footer)
     full = plan_of(load_catalog())
     section.rows.append(_row(f"whole catalogue, {full.count} rules", *run_probe(full, clock)))
@@ -81,6 +85,8 @@ def run_probe(plan: MeasuredPlan, clock: Clock) -> tuple[Usage, dict[str, Any]]:
 def measure_peers(probe: Usage, clock: Clock) -> Section:
     """What others need for what they look for; one that is cut off needs at least what it had by then."""
     section = Section("Others on this host, one after the other")
+    if problem := install_programs(clock):
+        section.notes.append(problem)
     for name, (argv, least) in PEERS.items():
         timeout_s = clock.at_most(PEER_TIMEOUT_S[name])
         if problem := _missing(name, timeout_s):
@@ -93,7 +99,7 @@ def measure_peers(probe: Usage, clock: Clock) -> Section:
 
 def _missing(name: str, timeout_s: float) -> str:
     if shutil.which(name) is None:
-        return f"{name} is not installed; `make bench` as root installs it"
+        return f"{name} is not there"
     if os.geteuid() != 0:
         return f"{name} needs root"
     return f"no time was left for {name}" if timeout_s < 10 else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-WIDTH = 100
+WIDTH = 110
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def at_least(value: float, limit: float, unit: str, budget: str) -> dict[str, ob
 
 
 def print_table(sections: Sequence[Section], console: Console | None = None) -> None:
-    """Prints everything, 100 columns wide wherever that goes."""
+    """Prints everything, 110 columns wide wherever that goes."""
     console = console or Console(width=WIDTH)
     table = Table(expand=True, pad_edge=False, row_styles=[""])
     table.add_column("measured", ratio=1)

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 
 from tests.bench.clock import Clock
 from tests.bench.measure import Usage, run_measured
+from tests.bench.peers import python_peer
 from tests.bench.rules import detection_rules, plan_of
 from tests.bench.table import Row, Section, at_most
 from tests.hosts.host import Host, make_host
@@ -23,6 +23,10 @@ from tests.hosts.host import Host, make_host
 WIRE_BYTES = 2_000_000
 # Ansible's cost for one host more is what counts: the second number of hosts less the first.
 ANSIBLE_HOSTS = (1, 6)
+PYINFRA_FACTS = [f"server.{fact}" for fact in (
+    "Hostname", "Kernel", "KernelVersion", "Os", "OsVersion", "Arch", "LinuxName", "LinuxDistribution", "Mounts",
+    "Users", "Groups", "KernelModules",
+)]  # fmt: skip
 
 
 def measure_visits(clock: Clock, runs: int, *, with_ansible: bool) -> Section:
@@ -36,8 +40,14 @@ def measure_visits(clock: Clock, runs: int, *, with_ansible: bool) -> Section:
         visit = _medians("visit", host, runs, clock)
         section.rows += _rows(bare, visit, runs)
         if not with_ansible:
-            section.notes.append("--quick leaves Ansible out")
-        elif isinstance(ansible := _measure_ansible(host, clock), str):
+            section.notes.append("--quick leaves Ansible and pyinfra out")
+            return section
+        if isinstance(pyinfra := _measure_pyinfra(host, clock), str):
+            section.notes.append(f"pyinfra skipped: {pyinfra}")
+        else:
+            ratio = {"ratio": f"visit 1/{pyinfra.cpu_s / visit[0]:.1f} CPU"}
+            section.rows.append(Row("pyinfra fact, 12 of one host, all of it", pyinfra.cpu_s, pyinfra.wall_s, **ratio))
+        if isinstance(ansible := _measure_ansible(host, clock), str):
             section.notes.append(f"Ansible skipped: {ansible}")
         else:
             verdict = at_most(visit[0] / ansible, 1 / 8, "", "≤ 1/8")
@@ -72,26 +82,35 @@ def _medians(kind: str, host: Host, runs: int, clock: Clock) -> list[float]:
 
 def _measure_ansible(host: Host, clock: Clock) -> float | str:
     """Client CPU for one host more, or why it could not be had."""
+    program = python_peer("ansible", ["ansible-core"], clock)
+    if isinstance(program, str):
+        return program
     with tempfile.TemporaryDirectory(prefix="bench-ansible-") as scratch:
-        if problem := _install_ansible(Path(scratch), clock):
-            return problem
-        used = [_run_ansible(Path(scratch), host, count, clock) for count in ANSIBLE_HOSTS]
+        used = [_run_ansible(program, Path(scratch), host, count, clock) for count in ANSIBLE_HOSTS]
         if failed := [usage for usage in used if usage.status != 0]:
             return f"it ended with exit status {failed[0].status}: {failed[0].output[-200:].decode(errors='replace')}"
         return (used[1].cpu_s - used[0].cpu_s) / (ANSIBLE_HOSTS[1] - ANSIBLE_HOSTS[0])
 
 
-def _install_ansible(scratch: Path, clock: Clock) -> str:
-    pip = [scratch / "venv/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "ansible-core"]
-    try:
-        subprocess.run([sys.executable, "-m", "venv", scratch / "venv"], check=True, capture_output=True, timeout=60)
-        subprocess.run(pip, check=True, capture_output=True, timeout=max(1, clock.at_most(150)))
-    except (subprocess.SubprocessError, OSError) as error:
-        return f"ansible-core cannot be installed here ({type(error).__name__})"
-    return ""
+def _measure_pyinfra(host: Host, clock: Clock) -> Usage | str:
+    """One run for a dozen facts of one host, start of the program and all."""
+    program = python_peer("pyinfra", ["pyinfra"], clock)
+    if isinstance(program, str):
+        return program
+    with tempfile.TemporaryDirectory(prefix="bench-pyinfra-") as scratch:
+        inventory = Path(scratch) / "inventory.py"
+        data = {
+            "ssh_hostname": host.address, "ssh_port": host.port, "ssh_user": "root", "ssh_key": str(host.key_path()),
+            "ssh_known_hosts_file": f"{scratch}/known_hosts", "ssh_strict_host_key_checking": "accept-new",
+        }  # fmt: skip
+        inventory.write_text(f"hosts = [('bench', {data!r})]\n")
+        used = run_measured([program, "-y", inventory, "fact", *PYINFRA_FACTS], timeout_s=clock.at_most(60))
+        if used.status != 0:
+            return f"it ended with exit status {used.status}: {used.output[-200:].decode(errors='replace')}"
+        return used
 
 
-def _run_ansible(scratch: Path, host: Host, count: int, clock: Clock) -> Usage:
+def _run_ansible(program: Path, scratch: Path, host: Host, count: int, clock: Clock) -> Usage:
     """`count` names of the same host. Its ssh masters outlive it, so what they cost is not even counted."""
     variables = {
         "host": host.address, "port": host.port, "user": "root", "python_interpreter": "/usr/bin/python3",
@@ -104,6 +123,6 @@ def _run_ansible(scratch: Path, host: Host, count: int, clock: Clock) -> Usage:
         "PIPELINING": "1", "HOST_KEY_CHECKING": "0", "SSH_CONTROL_PATH_DIR": str(scratch / "cp"), "HOME": str(scratch),
         "LOCAL_TEMP": str(scratch / "local"), "FORKS": "1",
     }  # fmt: skip
-    argv = [scratch / "venv/bin/ansible", "-i", scratch / "hosts", "all", "-m", "setup"]
+    argv = [program, "-i", scratch / "hosts", "all", "-m", "setup"]
     env = {**os.environ, **{f"ANSIBLE_{name}": value for name, value in settings.items()}, "LC_ALL": "C.UTF-8"}
     return run_measured(argv, timeout_s=clock.at_most(60), env=env)

@@ -5,6 +5,8 @@ package plan
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -147,11 +149,36 @@ func Read(r io.Reader) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
+	if line, err = unpack(line); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
 	p, err := Decode(line)
 	if err != nil {
 		return nil, err
 	}
 	return p, p.Load(buffered)
+}
+
+// packed is how the base64 of what gzip made begins; no JSON document does.
+const packed = "H4sI"
+
+// unpack gives the document of a line that is the base64 of its gzip form, and any other line as it is.
+func unpack(line []byte) ([]byte, error) {
+	if !bytes.HasPrefix(line, []byte(packed)) {
+		return line, nil
+	}
+	in, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, bytes.NewReader(bytes.TrimSpace(line))))
+	if err != nil {
+		return nil, err
+	}
+	document, err := io.ReadAll(io.LimitReader(in, MaxBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(document) > MaxBytes {
+		return nil, fmt.Errorf("longer than %d bytes", MaxBytes)
+	}
+	return document, nil
 }
 
 // Load reads the coded values of the sets, one after the other.

@@ -2,6 +2,9 @@ package plan
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -164,6 +167,37 @@ func TestTooLongPlanIsRefusedWhileReading(t *testing.T) {
 
 	if err == nil || !strings.Contains(err.Error(), "longer than 1000") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func packedLine(t *testing.T, document string) string {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, err := w.Write([]byte(document))
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(out.Bytes())
+}
+
+func TestPackedPlanIsReadLikeAPlainOne(t *testing.T) {
+	line := packedLine(t, `{"schema":1,"rules":[{"id":"r","subject":"p","fields":[]}]}`)
+
+	for _, end := range []string{"", "\n", "\nnext"} {
+		if p, err := Read(strings.NewReader(line + end)); err != nil || len(p.Rules) != 1 || p.Rules[0].ID != "r" {
+			t.Errorf("%+v, %v", p, err)
+		}
+	}
+}
+
+func TestPackedPlanThatIsCutChangedOrEndlessIsRefused(t *testing.T) {
+	line := packedLine(t, `{"schema":1,"rules":[]}`)
+
+	for _, bad := range []string{line[:len(line)/2], line[:20] + "AAAA" + line[24:], "H4sI", packedLine(t, strings.Repeat(" ", MaxBytes+1))} {
+		if _, err := Read(strings.NewReader(bad)); err == nil {
+			t.Errorf("%.40s… was taken", bad)
+		}
 	}
 }
 

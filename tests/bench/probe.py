@@ -27,7 +27,7 @@ PEERS: dict[str, tuple[list[str], float | None]] = {
     "chkrootkit": (["chkrootkit", "-q"], 5),
     "unhide": (["unhide", "sys"], None),
     "lynis": (["lynis", "audit", "system", "-Q", "-q", "--no-log", "--report-file", "/dev/null"], None),
-    "rkhunter": (["rkhunter", "--check", "--sk", "--nocolors", "--rwo", "--nolog", "--nomow"], 30),
+    "rkhunter": (["rkhunter", "--check", "--sk", "--nocolors", "--rwo", "--nomow", "--logfile", "/dev/null"], 30),
 }
 PEER_TIMEOUT_S = {"chkrootkit": 60.0, "unhide": 75.0, "lynis": 90.0, "rkhunter": 200.0}
 

@@ -153,6 +153,11 @@ def test_sudo_leaves_no_ticket_on_the_host(host: Host, build: Any) -> None:
     assert list((host.root / "run/sudo").glob("ts/*")) == []
 
 
+def unpacked(line: str) -> str:
+    """The document that a plan's line stands for."""
+    return gzip.decompress(base64.b64decode(line)).decode()
+
+
 @pytest.mark.parametrize("username", ["free", "asked"])
 def test_password_never_reaches_the_probe(host: Host, tmp_path: Path, username: str) -> None:
     witness = 'timeout 1 cat >/run/rest; printf %s "$plan" >/run/plan; env >/run/env; cat /proc/$$/cmdline >>/run/env\n'
@@ -161,7 +166,7 @@ def test_password_never_reaches_the_probe(host: Host, tmp_path: Path, username: 
     report = visit(host, host.password_secret(username), build=build)
 
     seen = {name: (host.root / "run" / name).read_text() for name in ("plan", "rest", "env")}
-    plan = gzip.decompress(base64.b64decode(seen["plan"])).decode()
+    plan = unpacked(seen["plan"])
     assert report.profile is not None and report.profile.is_root
     assert '"rules":' in plan
     assert PASSWORD not in plan + "".join(seen.values())
@@ -409,7 +414,7 @@ def test_limits_of_the_job_reach_the_probe(host: Host, tmp_path: Path) -> None:
 
     visit(host, host.secret(), build=build, limits=Limits(cpu_percent=7, probe_deadline_s=33))
 
-    plan = (host.root / "run/plan").read_text()
+    plan = unpacked((host.root / "run/plan").read_text())
     assert '"cpu_percent":7' in plan and '"deadline_s":33' in plan
 
 

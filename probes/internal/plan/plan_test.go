@@ -239,6 +239,21 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+func FuzzUnpack(f *testing.F) {
+	f.Add([]byte(`{"schema":1,"rules":[]}`))
+	f.Add([]byte("H4sI"))
+	f.Add([]byte("H4sIAAAAAAAAAwMAAAAAAAAAAAA="))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		document, err := unpack(line)
+		if err == nil && len(document) > MaxBytes {
+			t.Fatal("longer than a plan may be")
+		}
+		if !bytes.HasPrefix(line, []byte(packed)) && (err != nil || !bytes.Equal(document, line)) {
+			t.Fatal("a plain line was changed")
+		}
+	})
+}
+
 func withSets(sets string) string { return `{"schema":1,"rules":[],"sets":[` + sets + `]}` }
 
 func setJSON(kind string, count int) string {

@@ -79,12 +79,19 @@ go-test: venv
 fuzz: venv
 	$(VENV)/bin/python -m probes.fuzz $(or $(FUZZTIME),300ms) $(FUZZ)
 
-# Two at a time, each with servers of its own; those that kill servers, or watch how long something takes, come alone.
-ALONE := tests/faults tests/fleet tests/e2e tests/embedded
+# Two files at a time, each with servers of its own; the longest begin first, so that the end is not one of them alone.
+# What fails beside others is asked once more by itself, and both outcomes are told: up to three, more is no accident.
+LONGEST := tests/faults/ tests/e2e/ tests/embedded/ tests/fleet/
+PYTEST := $(VENV)/bin/python -m pytest
+FAILED := .pytest_cache/v/cache/lastfailed
 
 py-test: venv
-	$(VENV)/bin/python -m pytest -q -n 2 --dist loadfile $(ALONE:%=--ignore=%)
-	$(VENV)/bin/python -m pytest -q $(ALONE)
+	@rm -f $(FAILED)
+	$(PYTEST) -q -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/*/)) || { \
+		status=$$?; \
+		[ $$status = 1 ] && [ "$$(grep -c '": true' $(FAILED))" -le 3 ] || exit $$status; \
+		echo 'Asked once more, one at a time:'; \
+		$(PYTEST) -v --last-failed --last-failed-no-failures=none tests; }
 
 lock:
 	@command -v uv >/dev/null || { echo 'uv is needed to renew the lock'; exit 1; }

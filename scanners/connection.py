@@ -81,10 +81,12 @@ class CountedSocket:
         return data
 
     def close(self) -> None:
+        """Quiet: through a jump host's channel closing is a message, for which its connection may be gone already."""
         if self._is_tcp:
             with contextlib.suppress(OSError):  # it is not connected any more
                 self._sock.shutdown(socket.SHUT_RDWR)  # wakes whoever waits in `recv`
-        self._sock.close()
+        with contextlib.suppress(OSError, EOFError):
+            self._sock.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)

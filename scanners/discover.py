@@ -31,7 +31,6 @@ from scanners.contract import (
 )
 from scanners.diagnosis import safe_words
 from scanners.errors import ScanError
-from scanners.hashicorp import resolve
 from scanners.profile import run_profile
 from scanners.transport import PasswordPolicy, open_ssh, read_host_key
 
@@ -179,8 +178,7 @@ def _sign_in(
 ) -> Answer:
     """Only to the holder of the key that was just shown."""
     endpoint = HostEndpoint(address=sought.address, port=sought.port, host_keys=[key])
-    opened = [resolve(secret, sought.address) for secret in secrets]
-    connection = open_ssh(endpoint, opened, Limits(connect_timeout_s=SIGN_IN_TIMEOUT_S), passwords=passwords)
+    connection = open_ssh(endpoint, secrets, Limits(connect_timeout_s=SIGN_IN_TIMEOUT_S), passwords=passwords)
     try:
         profile, _ = run_profile(connection, PROFILE_TIMEOUT_S)
         used = connection.secret.id if connection.secret else ""

@@ -10,15 +10,17 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
+import hashlib
 import io
 import logging
+import os
 import select
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import fabric
 import paramiko
@@ -35,12 +37,14 @@ from paramiko.ssh_exception import (
 
 from scanners.budget import Account, Budget, MemoryCounters
 from scanners.connection import Chunk, Connection, CountedSocket, RemoteProcess, Traffic, quote, remaining_s
-from scanners.contract import CredentialSecret, HostEndpoint, HostKeyPin, Limits
+from scanners.contract import CredentialSecret, HostEndpoint, HostKeyPin, Limits, encode
 from scanners.diagnosis import Symptom, diagnose, safe_words
 from scanners.errors import AuthError, ConnectError, HostKeyError, ScanError
+from scanners.hashicorp import resolve
 from scanners.keys import PrivateKey, check_certificate, openssh_text, parse_private_key
 from scanners.local import open_local
 from scanners.route import Hop, by_username, plan_hops
+from scanners.shared import Lease, SharedLinks
 
 __all__ = ["open_local", "open_ssh", "read_host_key"]
 
@@ -50,6 +54,15 @@ PACKET_OVERHEAD_BYTES = 64  # that paramiko leaves free in each packet of a chan
 KEEPALIVE_S = 10
 SESSION_PATIENCE_S = 5.0
 SESSION_PAUSE_S = 0.05
+# Of each sign-in to a jump host: visits over it at a time, seconds until it is closed when there are none, and until it
+# is left for a new one however busy it is. sshd bounds sessions of a connection (MaxSessions), not what is passed on.
+JUMP_VISITS = 64
+JUMP_IDLE_S = 60.0
+JUMP_AGE_S = 3600.0
+# A sign-in has three waits of `connect_timeout_s`: for the connection, the key exchange and the authentication.
+SIGN_IN_WAITS = 3
+# How long the end of a jump host's connection may take to be known after that of what went over it.
+LOSS_PATIENCE_S = 0.2
 # Unacknowledged bytes for this long mean that the way is gone; else a cut line is only seen at the visit's deadline.
 TCP_USER_TIMEOUT_MS = 30_000
 # Curve25519 first: the classic and post-quantum alternatives cost up to six times the CPU per connection.
@@ -83,9 +96,9 @@ class _Policy(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
 class SshProcess(RemoteProcess):
     """A command on its own channel."""
 
-    def __init__(self, channel: paramiko.Channel, peer: str) -> None:
+    def __init__(self, channel: paramiko.Channel, lost: Callable[[], ConnectError]) -> None:
         self._channel = channel
-        self._peer = peer
+        self._lost = lost
         self._poll = select.poll()
         self._poll.register(channel.fileno(), select.POLLIN)
 
@@ -115,7 +128,7 @@ class SshProcess(RemoteProcess):
         except TimeoutError:
             raise
         except EOFError:
-            raise ConnectError("connection_lost", f"the connection to {self._peer} broke") from None
+            raise self._lost() from None
         except OSError as error:
             self._raise_if_lost()
             raise BrokenPipeError from error
@@ -143,23 +156,22 @@ class SshProcess(RemoteProcess):
 
     def _raise_if_lost(self) -> None:
         if not self._channel.get_transport().is_active():
-            raise ConnectError("connection_lost", f"the connection to {self._peer} broke")
+            raise self._lost()
 
 
 class SshConnection(Connection):
-    """A chain of sign-ins, the last of which is the host."""
+    """A sign-in to a host."""
 
-    def __init__(self, chain: list[_SignIn], traffic: Traffic) -> None:
-        self._chain = chain
-        host = chain[-1]
+    def __init__(self, host: _SignIn, traffic: Traffic) -> None:
+        self._host = host
         self._transport = host.transport
         self.peer = f"{host.secret.username}@{host.hop.name}"
         self.username = host.secret.username
         self.secret = host.secret
-        self.auth_s = sum(signed_in.auth_s for signed_in in chain)
+        self.auth_s = host.auth_s
         self.traffic = traffic
         self.presented_host_keys = [_pin_of(self._transport.get_remote_server_key())]
-        self.presented_jump_keys = [_pin_of(hop.transport.get_remote_server_key()) for hop in chain[:-1]]
+        self.presented_jump_keys = [_pin_of(jump.transport.get_remote_server_key()) for jump in host.jumps]
 
     def start(self, argv: Sequence[str], timeout_s: float) -> RemoteProcess:
         try:
@@ -172,8 +184,8 @@ class SshConnection(Connection):
             if self._transport.is_active():
                 message = f"{self.peer} does not start a command: is the account restricted, does the host hang?"
                 raise ConnectError("timeout", message) from error
-            raise ConnectError("connection_lost", f"the connection to {self.peer} broke") from error
-        return SshProcess(channel, self.peer)
+            raise self._host.lost() from error
+        return SshProcess(channel, self._host.lost)
 
     def _open_session(self, timeout_s: float) -> paramiko.Channel:
         """Where MaxSessions is 1, the server may still be ending the command before."""
@@ -187,7 +199,7 @@ class SshConnection(Connection):
                 time.sleep(SESSION_PAUSE_S)
 
     def close(self) -> None:
-        _close_all(self._chain)
+        self._host.close()
 
 
 def _exec(channel: paramiko.Channel, command: str, timeout_s: float) -> None:
@@ -218,22 +230,14 @@ def open_ssh(
     jump_secrets: Sequence[CredentialSecret | None] = (),
     passwords: PasswordPolicy | None = None,
 ) -> Connection:
-    """Signs in to a host through its jump hosts.
+    """Signs in to a host, over sign-ins to its jump hosts that all visits of this process share.
 
-    `jump_secrets` has the credential of each jump host in order; None or missing means `secrets`. Raises ConnectError,
-    HostKeyError (before any authentication), AuthError.
+    `jump_secrets` has the credential of each jump host in order; None or missing means `secrets`. What lies in a Vault
+    is asked for where it is used. Raises ConnectError, HostKeyError (before any authentication), AuthError.
     """
-    hops = plan_hops(endpoint, secrets, jump_secrets, limits, allow_new_host_key=allow_new_host_key)
-    passwords = passwords or PasswordPolicy()
+    *jumps, host = plan_hops(endpoint, secrets, jump_secrets, limits, allow_new_host_key=allow_new_host_key)
     traffic = Traffic()
-    chain: list[_SignIn] = []
-    try:
-        for hop in hops:
-            chain.append(_sign_in(hop, chain[-1].connection if chain else None, traffic, passwords))
-        return SshConnection(chain, traffic)
-    except BaseException:
-        _close_all(chain)
-        raise
+    return SshConnection(_sign_in(host, jumps, traffic, passwords or PasswordPolicy()), traffic)
 
 
 def read_host_key(address: str, port: int, pins: Sequence[HostKeyPin], timeout_s: float) -> HostKeyPin:
@@ -259,25 +263,162 @@ def read_host_key(address: str, port: int, pins: Sequence[HostKeyPin], timeout_s
             transport.close()
 
 
-@dataclass(slots=True)
+def _finish_later(channel: paramiko.Channel, message: paramiko.Message) -> None:
+    """The other side has closed: an end of what can be read, until ours closes too."""
+    if channel.closed:
+        channel._handle_close(message)
+    else:
+        channel._handle_eof(message)
+
+
+class _JumpTransport(paramiko.Transport):  # type: ignore[misc]
+    """To a jump host, where one misplaced message would end the visits of all.
+
+    paramiko answers a close in the thread that reads, while another may be about to send data on the same channel.
+    That data then comes for a channel that is none any more, and sshd ends the connection ("data packet referred to
+    nonexistent channel"), or, when its number is in use again, reaches another visit. So closing is left to `_Stream`.
+    """
+
+    _channel_handler_table: ClassVar = {
+        **paramiko.Transport._channel_handler_table,
+        paramiko.common.MSG_CHANNEL_CLOSE: _finish_later,
+    }
+
+
+class _Stream:
+    """A jump host's channel as a socket, on which nothing is sent once it is closed."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+        self._order = threading.Lock()
+
+    def send(self, data: bytes) -> int:
+        # Waits for room in the channel's window a tenth of a second at most, as paramiko sets it.
+        with self._order:
+            sent: int = self._channel.send(data)
+        return sent
+
+    def close(self) -> None:
+        with self._order:
+            self._channel.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+
+@dataclass(eq=False)
 class _SignIn:
-    """One attempt at one hop; whatever is known of it so far."""
+    """Signed in to one hop, over the sign-in to the jump host before it where there is one (`way`)."""
 
     hop: Hop
     connection: fabric.Connection
     transport: paramiko.Transport
     secret: CredentialSecret
     auth_s: float
+    way: Lease[_SignIn] | None
+
+    @property
+    def jumps(self) -> list[_SignIn]:
+        """The jump hosts before it, first hop first."""
+        return [*self.way.link.jumps, self.way.link] if self.way else []
+
+    def is_alive(self) -> bool:
+        return bool(self.transport.is_active()) and all(jump.transport.is_active() for jump in self.jumps)
+
+    def lost(self) -> ConnectError:
+        """What to say when it turns out to be gone."""
+        return _lost_way(self.way, self.hop) or ConnectError(
+            "connection_lost", f"the connection to {self.secret.username}@{self.hop.name} broke"
+        )
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self.connection.client.close()
+        if self.way is not None:
+            self.way.release()
 
 
-def _sign_in(hop: Hop, gateway: fabric.Connection | None, traffic: Traffic, passwords: PasswordPolicy) -> _SignIn:
+_ways: SharedLinks[_SignIn] = SharedLinks(most_users=JUMP_VISITS, idle_s=JUMP_IDLE_S, age_s=JUMP_AGE_S)
+# Tells credentials apart without keeping them.
+_way_mark = os.urandom(32)
+
+
+def _lease_way(jumps: Sequence[Hop], passwords: PasswordPolicy) -> Lease[_SignIn] | None:
+    """The sign-in to the last of the jump hosts, through those before it."""
+    if not jumps:
+        return None
+    *before, last = jumps
+    wait_s = SIGN_IN_WAITS * sum(jump.timeout_s for jump in jumps)
+    return _ways.lease(_way_key(jumps, passwords), lambda: _sign_in(last, before, Traffic(), passwords), wait_s)
+
+
+def _way_key(jumps: Sequence[Hop], passwords: PasswordPolicy) -> bytes:
+    """Equal where address, pinned keys and credentials are, whatever their order, and what is allowed is."""
+    key = hashlib.blake2b(key=_way_mark)
+    for jump in jumps:
+        parts = [f"{jump.name} {jump.allow_new_host_key} {passwords.try_all}".encode()]
+        for many in (jump.pins, jump.secrets):
+            parts += [b"", *sorted(hashlib.blake2b(encode(one), key=_way_mark).digest() for one in many)]
+        for part in parts:
+            key.update(len(part).to_bytes(4) + part)
+    return key.digest()
+
+
+def _lost_way(way: Lease[_SignIn] | None, hop: Hop) -> ConnectError | None:
+    """What to say when the way through jump hosts is gone; None where it is there, or there never was one."""
+    if way is None:
+        return None
+    give_up = time.monotonic() + LOSS_PATIENCE_S
+    while way.link.is_alive():
+        if time.monotonic() > give_up:
+            return None
+        time.sleep(LOSS_PATIENCE_S / 10)
+    gone = next((jump for jump in way.link.jumps if not jump.transport.is_active()), way.link)
+    return ConnectError("jump_failed", f"the connection to {gone.hop.words} broke, and with it that to {hop.name}")
+
+
+def _open_way(
+    hop: Hop, jumps: Sequence[Hop], passwords: PasswordPolicy
+) -> tuple[Lease[_SignIn] | None, _Stream | None]:
+    """A stream to a hop from the last of the jump hosts, if there are any.
+
+    Raises ConnectError `jump_failed`, and what a sign-in to a jump host raises.
+    """
+    for is_again in (False, True):
+        way = _lease_way(jumps, passwords)
+        if way is None:
+            break
+        try:
+            place = (hop.address, hop.port)
+            channel = way.link.transport.open_channel("direct-tcpip", place, ("", 0), timeout=hop.timeout_s)
+        except Exception as error:  # paramiko lets anything through
+            failure = _explain_channel(error, way, hop)
+            # One that broke while nobody used it, or between two visits, is opened anew once.
+            is_worth_it = not (way.link.is_alive() or way.is_fresh or is_again)
+            way.release()
+            if not is_worth_it:
+                raise failure from error
+        else:
+            return way, _Stream(channel)
+    return None, None
+
+
+def _explain_channel(error: Exception, way: Lease[_SignIn], hop: Hop) -> ConnectError:
+    jump = way.link.hop.words
+    if isinstance(error, ChannelException):
+        return ConnectError("jump_failed", f"{jump} cannot reach {hop.name}: {safe_words(error.text)}")
+    lost = _lost_way(way, hop)
+    return lost or ConnectError("jump_failed", f"{jump} did not reach {hop.name} within {hop.timeout_s} s")
+
+
+def _sign_in(hop: Hop, jumps: Sequence[Hop], traffic: Traffic, passwords: PasswordPolicy) -> _SignIn:
     """Tries the users of the hop's credentials in order; the first that gets in is it."""
     pinned = _pinned_keys(hop)
     failure = AuthError("credential_missing", f"there is no credential for {hop.words}")
-    for username, secrets in by_username(hop.secrets):
+    for username, secrets in by_username([resolve(secret, hop.address) for secret in hop.secrets]):
         try:
             authentication = _Authentication(hop, username, secrets, passwords)
-            return _Dial(hop, pinned, authentication, traffic).open(gateway)
+            return _Dial(hop, pinned, authentication, traffic).open(*_open_way(hop, jumps, passwords))
         except AuthError as error:
             failure = error
     raise failure
@@ -296,19 +437,34 @@ class _Dial:
         self._wire: CountedSocket | None = None
         self._transport: paramiko.Transport | None = None
 
-    def open(self, gateway: fabric.Connection | None) -> _SignIn:
-        connection = self._prepare(gateway)
+    def open(self, way: Lease[_SignIn] | None, stream: _Stream | None) -> _SignIn:
+        """Over a stream from a jump host, or directly. The way is released when it fails."""
+        try:
+            return self._open(way, stream)
+        except BaseException:
+            if stream is not None:
+                stream.close()
+            if way is not None:
+                way.release()
+            raise
+
+    def _open(self, way: Lease[_SignIn] | None, stream: _Stream | None) -> _SignIn:
+        connection = self._prepare(stream)
         begun = time.monotonic()
         try:
             connection.open()
         except ScanError:
             self._abandon(connection)
             raise
-        except Exception as error:  # noqa: BLE001 - paramiko lets anything through; all of it means "not connected"
+        except Exception as error:
             received = self._wire.received_bytes if self._wire else 0
             # paramiko's own clock of the handshake ends it as if the other side had hung up.
             has_expired = isinstance(error, EOFError) and time.monotonic() - begun >= self._hop.timeout_s
             self._abandon(connection)
+            if not isinstance(error, (BadHostKeyException, _UnknownHostKeyError)) and (
+                lost := _lost_way(way, self._hop)
+            ):
+                raise lost from error
             _explain(TimeoutError() if has_expired else error, self._hop, received, has_pins=bool(self._pinned))
         if self._wire is None or self._transport is None:
             raise ConnectError("connection_lost", f"the connection to {self._hop.words} broke")
@@ -316,15 +472,16 @@ class _Dial:
         # paramiko looks ten times a second whether it should stop; `close` wakes it, so once is enough for the rest.
         self._wire.settimeout(IDLE_S)
         self._transport.set_keepalive(KEEPALIVE_S)
-        return _SignIn(self._hop, connection, self._transport, self._authentication.secret, self._authentication.took_s)
+        own = self._authentication
+        return _SignIn(self._hop, connection, self._transport, own.secret, own.took_s, way)
 
-    def _prepare(self, gateway: fabric.Connection | None) -> fabric.Connection:
+    def _prepare(self, stream: _Stream | None) -> fabric.Connection:
         hop, timeout_s = self._hop, self._hop.timeout_s
         connection = fabric.Connection(
-            host=hop.address, port=hop.port, user=self._authentication.username, gateway=gateway, forward_agent=False,
+            host=hop.address, port=hop.port, user=self._authentication.username, forward_agent=False,
             config=_fabric_config(), connect_timeout=timeout_s,
             connect_kwargs={
-                "banner_timeout": timeout_s, "auth_timeout": timeout_s, "channel_timeout": timeout_s,
+                "banner_timeout": timeout_s, "auth_timeout": timeout_s, "channel_timeout": timeout_s, "sock": stream,
                 "transport_factory": self._build_transport, "auth_strategy": self._authentication,
             },
         )  # fmt: skip
@@ -337,13 +494,13 @@ class _Dial:
         return connection
 
     def _build_transport(self, sock: Any, disabled_algorithms: dict[str, Any] | None = None) -> paramiko.Transport:
-        # Bytes through a jump host's channel are on the wire once, inside the first hop's socket.
-        is_socket = isinstance(sock, socket.socket)
-        self._wire = CountedSocket(sock, self._traffic if is_socket else Traffic())
-        if is_socket:
+        # Through a jump host's channel a visit counts its own bytes; what the jump host's connection adds is nobody's.
+        self._wire = CountedSocket(sock, self._traffic)
+        if isinstance(sock, socket.socket):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        transport = paramiko.Transport(self._wire, disabled_algorithms=disabled_algorithms)
+        build = _JumpTransport if self._hop.is_jump else paramiko.Transport
+        transport = build(self._wire, disabled_algorithms=disabled_algorithms)
         transport.handshake_timeout = self._hop.timeout_s
         _prefer(transport.get_security_options(), self._pinned)
         self._transport = transport
@@ -395,12 +552,6 @@ def _pinned_keys(hop: Hop) -> list[paramiko.PKey]:
 
 def _pin_of(key: paramiko.PKey) -> HostKeyPin:
     return HostKeyPin(key_type=key.get_name(), public_key=key.get_base64())
-
-
-def _close_all(chain: list[_SignIn]) -> None:
-    for signed_in in reversed(chain):
-        with contextlib.suppress(Exception):
-            signed_in.connection.client.close()
 
 
 PAUSED = "too many wrong passwords within half an hour: none is tried, so that the account is not locked"
@@ -550,8 +701,6 @@ def _explain(error: Exception, hop: Hop, received_bytes: int, *, has_pins: bool)
     if isinstance(error, IncompatiblePeer) and "host key" in str(error) and has_pins:
         message = f"{hop.words} has no key of a pinned type ({hop.pins[0].key_type}) any more{_CHANGED_ADVICE}"
         raise HostKeyError("host_key_changed", message) from None
-    if isinstance(error, ChannelException):
-        raise ConnectError("jump_failed", f"the jump host cannot reach {hop.name}: {safe_words(error.text)}") from error
     # paramiko words a silent server and one that hangs up alike; what it caught underneath tells them apart.
     waited = " (timed out)" if isinstance(error.__context__, TimeoutError) else ""
     symptom = Symptom(

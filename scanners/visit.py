@@ -50,7 +50,6 @@ from scanners.errors import (
     ScanError,
 )
 from scanners.guard import Guard, clean_guarded, launch_guarded, new_token, parse_guard, put_probe
-from scanners.hashicorp import resolve
 from scanners.launch import Launched, launch, plan_becomes
 from scanners.profile import HostTools, choose_build, run_profile
 from scanners.report import Report, ReportReader
@@ -280,16 +279,12 @@ class _Visit:
         if self.job.host.transport is Transport.LOCAL:
             return open_local(secrets[0] if secrets else None)
         limits = msgspec.structs.replace(self.job.limits, connect_timeout_s=max(1, int(timeout_s)))
-        host = self.job.host
-        jumps = [
-            secret and resolve(secret, jump.address) for secret, jump in zip(jump_secrets, host.jumps, strict=False)
-        ]
         return open_ssh(
-            host,
-            [resolve(secret, host.address) for secret in secrets],
+            self.job.host,
+            secrets,
             limits,
             allow_new_host_key=self.job.allow_new_host_key,
-            jump_secrets=jumps,
+            jump_secrets=jump_secrets,
             passwords=PasswordPolicy(self.budget, self.job.try_all_passwords),
         )
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +61,21 @@ def serious(output: str) -> list[str]:
     return [f["rule"]["name"] + ": " + f["explanation"] for f in only(output, "finding") if f["rule"]["level"] in worst]
 
 
-def test_a_clean_host_is_silent_from_medium_level_on_and_exits_0(host: Host, tmp_path: Path) -> None:
-    done = scan(*arguments_for(host, tmp_path))
+@pytest.fixture(scope="module")
+def done(host: Host, tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """A whole scan of the clean host."""
+    return scan(*arguments_for(host, tmp_path_factory.mktemp("scan")))
 
+
+def test_a_clean_host_is_silent_from_medium_level_on_and_exits_0(host: Host, done: Any) -> None:
     assert serious(done.stdout) == []
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
     assert {status["status"] for status in only(done.stdout, "rule")} <= {"alert"}, only(done.stdout, "rule")
     assert host.leftovers() == []
 
 
-def test_the_report_tells_what_the_probe_cost(host: Host, tmp_path: Path) -> None:
-    done = scan(*arguments_for(host, tmp_path))
-
+def test_the_report_tells_what_the_probe_cost(done: Any) -> None:
     (entry,) = only(done.stdout, "host")
     assert 0 < entry["cost"]["probe_cpu_s"] < 10
     assert 0 < entry["cost"]["probe_max_rss_bytes"] < 64 << 20
@@ -140,6 +148,41 @@ def test_a_wrong_password_is_tried_once(host: Host, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert [error["code"] for error in only(done.stdout, "error")] == ["auth_rejected"]
     assert len([line for line in host.authentications()[before:] if "Failed password" in line]) == 1
+
+
+def test_bars_grow_on_a_terminal_and_standard_output_stays_clean(host: Host, tmp_path: Path) -> None:
+    known = ("--known-hosts", str(tmp_path / "known_hosts"), "--identity", str(host.key_path("root")))
+    name = f"root@{host.address}:{host.port}"
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+    argv = command(name, *known, "--accept-new-host-keys", "--format", "jsonl")
+    with subprocess.Popen(
+        argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment
+    ) as running:
+        os.close(theirs)
+        with ThreadPoolExecutor(1) as pool:
+            screen = pool.submit(read_screen, ours)
+            stdout, _ = running.communicate(timeout=120)
+            shown = screen.result()
+
+    percents = [int(number) for number in re.findall(rf"{host.address}:{host.port} .{{30}} +(\d+) %", shown)]
+    assert percents == sorted(percents)
+    # The run's own share, of which only the probe can tell.
+    assert any(25 < percent < 98 for percent in percents), shown[-2000:]
+    assert {"connecting", "running"} <= set(re.findall(r"% (\w+)", shown))
+    assert [entry["type"] for entry in objects(stdout)][-1] == "summary"
+    assert running.returncode == 0
+
+
+def read_screen(terminal: int) -> str:
+    """Everything that was written to it, without its control sequences."""
+    said = b""
+    # The kernel's word for the other side having closed.
+    with contextlib.suppress(OSError):
+        while piece := os.read(terminal, 65536):
+            said += piece
+    os.close(terminal)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
 
 
 def test_a_scan_killed_in_the_middle_leaves_neither_file_nor_process(host: Host, tmp_path: Path) -> None:

@@ -9,19 +9,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sandfly_web.inventory.targets import Target
+from sandfly_web.scans.oneshot.progress import Board, VisitProgress
 from scanners.contract import (
     HostEndpoint,
     HostKeyPin,
     JumpEndpoint,
     Limits,
-    Phase,
     ScanJob,
     ScanReport,
     Transport,
 )
 
-Visit = Callable[[Target, ScanJob, Callable[[Phase], None]], ScanReport]
-OnPhase = Callable[[Target, Phase], None]
+Visit = Callable[[Target, ScanJob, VisitProgress], ScanReport]
 
 PRIORITY_LIMITS = {
     "low": Limits(cpu_percent=20),
@@ -66,33 +65,26 @@ def build_job(target: Target, options: JobOptions) -> ScanJob:
 
 
 def run_visits(
-    targets: Iterable[Target],
-    options: JobOptions,
-    visit: Visit,
-    on_phase: OnPhase,
-    concurrency: int,
+    targets: Iterable[Target], options: JobOptions, visit: Visit, board: Board, concurrency: int
 ) -> Iterator[tuple[Target, ScanReport]]:
     """Reports in the order in which visits end; at most `concurrency` are under way."""
-    pending: dict[Future[ScanReport], Target] = {}
+    pending: dict[Future[ScanReport], tuple[Target, VisitProgress]] = {}
     with ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="visit") as pool:
         for target in targets:
             if len(pending) >= concurrency:
-                yield from take_finished(pending)
-            job = build_job(target, options)
-            pending[pool.submit(visit, target, job, phase_reporter(target, on_phase))] = target
+                yield from take_finished(pending, board)
+            progress = board.begin(target)
+            pending[pool.submit(visit, target, build_job(target, options), progress)] = target, progress
         while pending:
-            yield from take_finished(pending)
+            yield from take_finished(pending, board)
 
 
-def phase_reporter(target: Target, on_phase: OnPhase) -> Callable[[Phase], None]:
-    def report(phase: Phase) -> None:
-        on_phase(target, phase)
-
-    return report
-
-
-def take_finished(pending: dict[Future[ScanReport], Target]) -> Iterator[tuple[Target, ScanReport]]:
+def take_finished(
+    pending: dict[Future[ScanReport], tuple[Target, VisitProgress]], board: Board
+) -> Iterator[tuple[Target, ScanReport]]:
     """Waits for at least one visit and hands over those that ended."""
     done, _ = wait(pending, return_when=FIRST_COMPLETED)
     for future in done:
-        yield pending.pop(future), future.result()
+        target, progress = pending.pop(future)
+        board.end(progress)
+        yield target, future.result()

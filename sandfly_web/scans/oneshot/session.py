@@ -25,7 +25,7 @@ from sandfly_web.scans.oneshot.identity import IdentityOptions, collect_secrets,
 from sandfly_web.scans.oneshot.indicators import read_indicator_files
 from sandfly_web.scans.oneshot.known_hosts import find_keys, format_entry, parse_known_hosts
 from sandfly_web.scans.oneshot.passwords import PasswordListError, read_password_list
-from sandfly_web.scans.oneshot.progress import show_progress
+from sandfly_web.scans.oneshot.progress import VisitProgress, show_progress
 from sandfly_web.scans.oneshot.results import Summary, describe_report
 from sandfly_web.scans.oneshot.runner import PRIORITY_LIMITS, JobOptions, run_visits
 from sandfly_web.scans.oneshot.table import TableOutput
@@ -59,6 +59,7 @@ class RunVisit(Protocol):
         jump_secrets: list[CredentialSecret],
         sets: Sequence[bytes],
         on_phase: Callable[[Phase], None],
+        on_percent: Callable[[int], None],
     ) -> ScanReport: ...
 
 
@@ -178,15 +179,16 @@ class Visitor:
             )
         )
 
-    def __call__(self, target: Target, job: ScanJob, on_phase: Callable[[Phase], None]) -> ScanReport:
+    def __call__(self, target: Target, job: ScanJob, progress: VisitProgress) -> ScanReport:
         if target.is_local:
             secrets = [credential_for(target.username, self.become_only(), self.become)]
         else:
             secrets = [credential_for(target.username, self.secrets, self.become)]
         jump_secrets = [credential_for(jump.username, self.secrets, Become.NONE) for jump in self.jumps]
         return self.run_visit(
-            job, self.plan.body, secrets, jump_secrets=jump_secrets, sets=self.plan.sets, on_phase=on_phase
-        )
+            job, self.plan.body, secrets, jump_secrets=jump_secrets, sets=self.plan.sets,
+            on_phase=progress.on_phase, on_percent=progress.on_percent,
+        )  # fmt: skip
 
     def become_only(self) -> dict[str, str]:
         """For this machine only the password of sudo matters."""
@@ -215,14 +217,15 @@ def run_session(options: dict[str, Any], run_visit: RunVisit) -> int:
     conditions = {rule.id: rule.plan_rule.when for rule in rules}
     summary = Summary(fail_on=options["fail_on"])
     targets = expand_targets(options["targets"], read_lines)
-    with open_output(options["output"]) as out, show_progress(enabled=sys.stderr.isatty()) as on_phase:
+    with open_output(options["output"]) as out, show_progress(enabled=sys.stderr.isatty()) as board:
         writer = FORMATS[options["format"]](out)
-        for target, report in run_visits(targets, job_options, visitor, on_phase, options["concurrency"]):
+        for target, report in run_visits(targets, job_options, visitor, board, options["concurrency"]):
             if options["accept_new_host_keys"] and report.failure is None:
                 known.remember(target.address, target.port, list(report.presented_host_keys))
             verified = verify_report(report, conditions, lists.look_up)
             result = describe_report(target.label, verified, by_id)
-            writer.add(result)
+            with board.aside():
+                writer.add(result)
             summary.add(result)
         writer.finish(summary)
     return summary.exit_status

@@ -293,7 +293,7 @@ class _Stream:
         self._order = threading.Lock()
 
     def send(self, data: bytes) -> int:
-        # Waits for room in the channel's window a tenth of a second at most, as paramiko sets it.
+        # Waits for room in the channel's window as long as the socket's timeout: a second at most.
         with self._order:
             sent: int = self._channel.send(data)
         return sent

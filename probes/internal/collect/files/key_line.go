@@ -13,6 +13,7 @@ type keyLine struct {
 	Options     []string // as written, without the commas between them
 	Type        string
 	Fingerprint string // SHA256:…, as ssh-keygen -l prints it
+	PublicKey   string // base64 with padding, of a Valid line
 	Comment     string
 	Bits        int64 // 0: the type does not tell
 	Valid       bool
@@ -66,7 +67,9 @@ func parseKeyLine(line string) (k keyLine, ok bool) {
 	}
 	sum := sha256.Sum256(raw)
 	k.Fingerprint = "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
-	k.Bits, k.Valid = keyBits(k.Type, raw)
+	if k.Bits, k.Valid = keyBits(k.Type, raw); k.Valid {
+		k.PublicKey = base64.StdEncoding.EncodeToString(raw)
+	}
 	return k, true
 }
 

@@ -37,6 +37,8 @@ type authorizedKey struct {
 	number    int64
 	line      keyLine
 	duplicate bool
+	// How many lines each key of the user has; the same map for all of them.
+	copies map[string]int64
 }
 
 // keyReader reads the key files of one user after the other.
@@ -120,7 +122,7 @@ func (r *keyReader) read(o owner) (keys []*authorizedKey, errs []error) {
 	if o.hasUID && o.uid == 0 {
 		patterns = append(slices.Clone(patterns), dropbearKeys)
 	}
-	seenFiles, seenKeys := map[string]bool{}, map[string]bool{}
+	seenFiles, copies := map[string]bool{}, map[string]int64{}
 	for _, pattern := range patterns {
 		name, err := expand(pattern, o)
 		if errors.Is(err, errNoHome) || seenFiles[name] {
@@ -132,8 +134,9 @@ func (r *keyReader) read(o owner) (keys []*authorizedKey, errs []error) {
 			errs = append(errs, err)
 		}
 		for _, k := range some {
-			k.duplicate = k.line.Fingerprint != "" && seenKeys[k.line.Fingerprint]
-			seenKeys[k.line.Fingerprint] = true
+			k.duplicate = k.line.Fingerprint != "" && copies[k.line.Fingerprint] > 0
+			copies[k.line.Fingerprint]++
+			k.copies = copies
 			keys = append(keys, k)
 		}
 	}
@@ -212,6 +215,13 @@ func keyLineFields() []keyField {
 			return k.line.Bits
 		}),
 		free("fingerprint", "string", "SHA256:… as ssh-keygen -l prints it", source, func(k *authorizedKey) any { return text(k.line.Fingerprint) }),
+		free("public_key", "string", "the public key itself, base64", source, func(k *authorizedKey) any { return text(k.line.PublicKey) }),
+		free("copies", "int", "lines that this user's files have of the key, this one counted", source, func(k *authorizedKey) any {
+			if k.line.Fingerprint == "" {
+				return nil
+			}
+			return k.copies[k.line.Fingerprint]
+		}),
 		free("comment", "string", "rest of the line", source, func(k *authorizedKey) any { return text(k.line.Comment) }),
 		free("options", "strings", "options in front of the key, as written", source, func(k *authorizedKey) any { return list(k.line.Options) }),
 		free("has_options", "bool", "there are options", source, func(k *authorizedKey) any { return len(k.line.Options) > 0 }),

@@ -159,11 +159,17 @@ func TestKeysOfUsersAndOfStrayHomesAreRecorded(t *testing.T) {
 		first.values["uid"] != int64(0) || first.text("file_mode") != "0644" || first.values["is_duplicate"] != false {
 		t.Errorf("first: %v %v", first.values, first.errs)
 	}
-	if junk := records[1]; junk.values["is_valid"] != false || junk.values["comment"] != nil || junk.values["fingerprint"] != nil {
+	if junk := records[1]; junk.values["is_valid"] != false || junk.values["comment"] != nil || junk.values["fingerprint"] != nil || junk.values["copies"] != nil || junk.values["public_key"] != nil {
 		t.Errorf("invalid line: %v", junk.values)
 	}
 	if again := records[2]; again.values["is_duplicate"] != true || again.text("path") != "/root/.ssh/authorized_keys2" {
 		t.Errorf("duplicate: %v", again.values)
+	}
+	if first.values["copies"] != int64(2) || first.text("public_key") != strings.Fields(ed25519Key)[1] {
+		t.Errorf("copies and the key itself: %v", first.values)
+	}
+	if eve := find(t, records, "username", "eve"); eve.values["copies"] != int64(1) {
+		t.Errorf("another user's copies: %v", eve.values)
 	}
 	if eve := find(t, records, "username", "eve"); eve.values["file_is_symlink"] != true || eve.values["bits"] != int64(2048) {
 		t.Errorf("linked: %v", eve.values)

@@ -41,6 +41,7 @@ INSTALLED_APPS = [
     "sandfly_web.rules.indicators",
     "sandfly_web.scans",
     "sandfly_web.findings",
+    "sandfly_web.findings.ssh_keys",
     "sandfly_web.accounts",
     "sandfly_web.console",
     "sandfly_web.embedded",

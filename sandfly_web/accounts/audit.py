@@ -68,6 +68,12 @@ AUDITED: dict[str, dict[str, Any]] = {
     "findings.AllowlistEntry": {"m2m_fields": {"hosts", "tags"}},
     "findings.SavedHunt": {},
     "findings.Baseline": {"m2m_fields": {"model_hosts", "tags"}},
+    "ssh_keys.SshKey": {
+        "include_fields": ["name", "notes", "standing", "standing_reason"],
+        "m2m_fields": {"tags"},
+    },
+    "ssh_keys.KeyZone": {"m2m_fields": {"host_tags", "key_tags"}},
+    "ssh_keys.KeyRemoval": {},
     "findings.Finding": {"include_fields": ["status", "assignee", "close_reason"]},
 }
 

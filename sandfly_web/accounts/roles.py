@@ -50,6 +50,12 @@ READABLE = (
     "findings.forensicrecord",
     "findings.savedhunt",
     "findings.baseline",
+    "ssh_keys.sshkey",
+    "ssh_keys.sshaccount",
+    "ssh_keys.sshkeyplace",
+    "ssh_keys.keyzone",
+    "ssh_keys.keytag",
+    "ssh_keys.keyremoval",
 )
 MANAGED = (
     "inventory.host",
@@ -62,6 +68,10 @@ MANAGED = (
     "scans.schedule",
     "indicators.indicatorlist",
     "findings.baseline",
+    "ssh_keys.sshkey",
+    "ssh_keys.keyzone",
+    "ssh_keys.keytag",
+    "ssh_keys.keyremoval",
 )
 
 
@@ -75,7 +85,8 @@ def rights(verbs: str, *labels: str) -> frozenset[str]:
 VIEWER = rights("view", *READABLE) | rights("view add delete", "accounts.apitoken")
 ANALYST = (
     VIEWER
-    | rights("change", "findings.finding")
+    | rights("change", "findings.finding", "ssh_keys.sshkey")
+    | rights("add", "ssh_keys.keyremoval")
     | rights("add change", "findings.allowlistentry")
     | rights("add change delete", "findings.savedhunt")
 )
@@ -100,6 +111,8 @@ ADMIN = (
 LIMITED = (
     RESPONDER
     - rights("add change", "findings.allowlistentry")
+    - rights("change", "ssh_keys.sshkey")
+    - rights("view add", "ssh_keys.keyremoval")
     - rights("view", "inventory.discovery", "inventory.sweep", "findings.widespreadfinding")
 )
 

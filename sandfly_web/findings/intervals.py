@@ -69,14 +69,18 @@ _RETIRE = """
     UPDATE findings_record SET is_current = false
     WHERE host_id = %(host)s AND is_current AND subject = ANY(%(subjects)s)
         AND last_scan_id IS DISTINCT FROM %(scan)s AND rule_ids <@ %(rule_ids)s::jsonb
+    RETURNING subject
 """
 
 
-def store_observations(visit: Visit, observations: Iterable[Observation]) -> None:
-    """Extend the intervals of what looks the same; end those of what changed and begin new ones."""
+def store_observations(visit: Visit, observations: Iterable[Observation]) -> set[str]:
+    """Extend the intervals of what looks the same; end those of what changed and begin new ones.
+
+    Returns the subjects of which something is new or changed.
+    """
     unique = {(seen.subject, seen.identity_digest): seen for seen in observations}
     if not unique:
-        return
+        return set()
     base: dict[str, Any] = {"host": visit.host_id, "scan": visit.scan_id, "at": visit.observed_at}
     with connection.cursor() as cursor:
         cursor.execute(_EXTEND, {**base, "keys": _keys(unique.values())})
@@ -85,6 +89,7 @@ def store_observations(visit: Visit, observations: Iterable[Observation]) -> Non
         if rest:
             cursor.execute(_SUPERSEDE, {**base, "keys": _keys(rest)})
             cursor.execute(_INSERT, {**base, "rows": msgspec.json.encode(rest).decode()})
+    return {seen.subject for seen in rest}
 
 
 def _keys(observations: Iterable[Observation]) -> str:
@@ -92,13 +97,13 @@ def _keys(observations: Iterable[Observation]) -> str:
     return msgspec.json.encode(keys).decode()
 
 
-def retire_missing(visit: Visit, subjects: Collection[str], rule_ids: Collection[str]) -> None:
-    """End what the visit did not see again, as far as it looked.
+def retire_missing(visit: Visit, subjects: Collection[str], rule_ids: Collection[str]) -> set[str]:
+    """End what the visit did not see again, as far as it looked; returns the subjects of which something is gone.
 
     `subjects` are those collected without a fault, `rule_ids` the recon rules that ran to their end on them.
     """
     if not (subjects and rule_ids):
-        return
+        return set()
     parameters: dict[str, Any] = {
         "host": visit.host_id,
         "scan": visit.scan_id,
@@ -107,3 +112,4 @@ def retire_missing(visit: Visit, subjects: Collection[str], rule_ids: Collection
     }
     with connection.cursor() as cursor:
         cursor.execute(_RETIRE, parameters)
+        return {subject for (subject,) in cursor.fetchall()}

@@ -62,12 +62,15 @@ class HostScopedQuerySet(models.QuerySet[_M]):
             return self
         if self.query.is_sliced:
             raise TypeError("this queryset was cut before the limit of the request was known")
-        path = getattr(self.model, "host_path", "")
         for tags in limit[len(self._limited_by or ()) :]:
-            hosts = _tagged().filter(tag__in=tags).values("host_id")
-            self._filter_or_exclude_inplace(False, (), {f"{path}__in" if path else "pk__in": hosts})  # type: ignore[attr-defined]
+            self.narrow_to(_tagged().filter(tag__in=tags).values("host_id"))
         self._limited_by = limit
         return self
+
+    def narrow_to(self, hosts: Any) -> None:
+        """Keep rows of these hosts only, in place; `hosts` is a subquery of ids."""
+        path = getattr(self.model, "host_path", "")
+        self._filter_or_exclude_inplace(False, (), {f"{path}__in" if path else "pk__in": hosts})  # type: ignore[attr-defined]
 
 
 def _tagged() -> Any:
@@ -79,7 +82,9 @@ def _tagged() -> Any:
 class HostScopedManager(models.Manager[_M]):
     """For models with `host_path`, the way from a row to its host; empty on the host itself."""
 
+    queryset_class: type[HostScopedQuerySet[Any]] = HostScopedQuerySet
+
     def get_queryset(self) -> models.QuerySet[_M]:
-        queryset: HostScopedQuerySet[_M] = HostScopedQuerySet(self.model, using=self._db, hints=self._hints)  # type: ignore[attr-defined]
+        queryset: HostScopedQuerySet[_M] = self.queryset_class(self.model, using=self._db, hints=self._hints)  # type: ignore[attr-defined]
         limited: models.QuerySet[_M] = queryset.limit_hosts()
         return limited

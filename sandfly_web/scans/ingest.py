@@ -20,6 +20,7 @@ from sandfly_web.findings.forensics import store_forensics
 from sandfly_web.findings.hostkey import HOST_KEY_CHANGED, host_key_sightings
 from sandfly_web.findings.intervals import retire_missing, store_observations
 from sandfly_web.findings.sightings import Visit, store_sightings
+from sandfly_web.findings.ssh_keys.ingest import key_sightings
 from sandfly_web.inventory.facts import HOST_COLUMNS, learn_jump_keys, store_credential_used, store_facts, store_keys
 from sandfly_web.inventory.models import Host, JumpHost
 from sandfly_web.rules.indicators.services import look_up
@@ -142,11 +143,12 @@ def _store(report: ScanReport, now: datetime) -> bool:
     is_done = report.outcome == Outcome.DONE
     collecting = [rule_id for rule_id in rules_completed(report) if is_done and not _alerts(rules, rule_id)]
     sightings += drift_sightings(scan.host, seen.observations, subjects_collected(report), collecting)
-    store_sightings(visit, sightings)
-    store_observations(visit, seen.observations)
-    store_forensics(scan.pk, seen.forensics)
+    changed = store_observations(visit, seen.observations)
     if is_done:
-        retire_missing(visit, subjects_collected(report), collecting)
+        changed |= retire_missing(visit, subjects_collected(report), collecting)
+    sightings += key_sightings(visit, seen.observations, changed, allowlist)
+    store_sightings(visit, sightings)
+    store_forensics(scan.pk, seen.forensics)
     _store_outcomes(scan, report, rules)
     _finish(scan, report, rules, visit.observed_at, now)
     return True

@@ -1,0 +1,205 @@
+"""What a visit saw of SSH keys: places are brought up to date, and what policies forbid becomes findings.
+
+Called by ingest in its transaction, after the records. Without key records it asks nothing; with them three queries,
+and a few more where policies are about the host, where keys changed or where a removal waits.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import Exists, F, OuterRef, Q
+
+from sandfly_web.console.visible import visible
+from sandfly_web.findings.allowlist.matching import Entry, Seen, carried_fields, find_entry
+from sandfly_web.findings.fingerprint import content_digest, fingerprint
+from sandfly_web.findings.intervals import Observation
+from sandfly_web.findings.sightings import Sighting, Visit
+from sandfly_web.findings.ssh_keys.derive import SUBJECTS, derive_keys
+from sandfly_web.findings.ssh_keys.models import KeyZone, SshKey, SshKeyPlace
+from sandfly_web.findings.ssh_keys.policies import Fault, Placed, Verdict, Zone, verdicts
+from sandfly_web.findings.ssh_keys.removals import finish_steps
+from sandfly_web.inventory.models import Host
+from sandfly_web.rules.models import Severity
+
+# On one host in one visit; a zone that does not fit would otherwise bury everything else.
+MAX_FAULTS = 200
+MAX_SHOWN_CHARS = 300
+
+TITLES = {
+    Fault.BANNED: "Banned SSH key",
+    Fault.OUT_OF_ZONE: "SSH key out of its zone",
+    Fault.STRANGER: "SSH key of no zone may sign in",
+    Fault.MISSING: "Protected SSH key is gone",
+}
+LEVELS = {Fault.BANNED: Severity.CRITICAL, Fault.MISSING: Severity.HIGH}
+TAGS = {
+    "authorized_key": ["attack.persistence", "attack.t1098.004"],
+    "private_key": ["attack.credential-access", "attack.t1552.004"],
+    "known_host": ["attack.discovery", "attack.t1018"],
+}
+WORDS = {"authorized_key": "may sign in as", "private_key": "is held by", "known_host": "is known to"}
+EVIDENCE = (
+    *("username", "path", "line_number", "fingerprint", "key_type", "bits", "comment", "options", "key_name"),
+    *("key_zone", "key_reason"),
+)
+
+
+def key_sightings(
+    visit: Visit, observations: Iterable[Observation], changed: Collection[str], allowlist: Sequence[Entry]
+) -> list[Sighting]:
+    """Bring keys of the visited host up to date; returns what policies say of those that the visit saw.
+
+    `changed` are the subjects of which the visit brought something new or ended something.
+    """
+    is_seen = any(seen.subject in SUBJECTS for seen in observations)
+    is_changed = bool(set(changed) & set(SUBJECTS))
+    if not (is_seen or is_changed):
+        return []
+    if is_changed or not SshKeyPlace.objects.filter(host=visit.host_id, is_current=True).exists():
+        derive_keys(visit.host_id, visit.observed_at)
+        finish_steps(visit.host_id, visit.observed_at)
+    return _capped(visit.host_id, _faults(visit, allowlist))
+
+
+def read_zones() -> list[Zone]:
+    """The enabled ones, by name."""
+    rows = (
+        KeyZone.objects.filter(is_enabled=True)
+        .annotate(hosts=ArrayAgg("host_tags", distinct=True), keys=ArrayAgg("key_tags", distinct=True))
+        .order_by("name")
+        .values_list("id", "name", "level", "hosts", "keys", "confines_keys", "refuses_strangers")
+    )
+    return [
+        Zone(pk, name, level, _ids(hosts), _ids(keys), confines, refuses)
+        for pk, name, level, hosts, keys, confines, refuses in rows
+    ]
+
+
+def _ids(values: Iterable[int | None]) -> frozenset[int]:
+    return frozenset(value for value in values if value is not None)
+
+
+def _faults(visit: Visit, allowlist: Sequence[Entry]) -> list[Sighting]:
+    zones = read_zones()
+    places = list(_places(visit, is_everything=bool(zones)))
+    if not places:
+        return []
+    tags = frozenset(Host.tags.through.objects.filter(host=visit.host_id).values_list("tag_id", flat=True))
+    found: dict[str, Sighting] = {}
+    for place in places:
+        placed = Placed(
+            _ids(place.key_tags), place.key.standing, place.kind == SshKeyPlace.Kind.AUTHORIZED, place.is_current
+        )
+        for verdict in verdicts(placed, tags, zones):
+            sighting = _sighting(visit.host_id, place, verdict, allowlist)
+            found.setdefault(sighting.fingerprint, sighting)
+    return list(found.values())
+
+
+def _places(visit: Visit, *, is_everything: bool) -> Any:
+    """Those that the visit saw and that a policy may be about, and those where a protected key was and is not."""
+    seen = Q(is_current=True, record__last_scan=visit.scan_id)
+    if is_everything:
+        # What identifies a host or a TLS server lives where it serves.
+        seen &= Q(key__use=SshKey.Use.USER) | Q(key__standing=SshKey.Standing.BANNED)
+    else:
+        seen &= Q(key__standing=SshKey.Standing.BANNED)
+    again = SshKeyPlace.objects.filter(
+        host=OuterRef("host"), key=OuterRef("key"), account=OuterRef("account"), kind=OuterRef("kind"), is_current=True
+    )
+    gone = Q(
+        ~Exists(again),
+        is_current=False,
+        kind=SshKeyPlace.Kind.AUTHORIZED,
+        key__standing=SshKey.Standing.PROTECTED,
+        ended_at__gte=F("key__standing_at"),
+    )
+    places = SshKeyPlace.objects.filter(seen | gone, host=visit.host_id, key__isnull=False)
+    return (
+        places.select_related("key", "account").annotate(key_tags=ArrayAgg("key__tags", distinct=True)).order_by("pk")
+    )
+
+
+def _sighting(host_id: uuid.UUID, place: Any, verdict: Verdict, allowlist: Sequence[Entry]) -> Sighting:
+    """`place` has a key."""
+    key, zone = place.key, verdict.zone
+    username = place.account.username if place.account else None
+    identity = {"username": username, "fingerprint": key.fingerprint, "path": place.path}
+    evidence = {
+        **identity,
+        "line_number": place.line_number,
+        "key_type": key.algorithm,
+        "bits": key.bits,
+        "comment": place.comment,
+        "options": place.options,
+        "key_name": key.name,
+        "key_zone": zone.name if zone else "",
+        "key_reason": key.standing_reason if verdict.fault in LEVELS else "",
+    }
+    facts = Seen(str(verdict.fault), place.kind, identity, evidence, frozenset())
+    entry = find_entry(allowlist, facts, carried_fields(place.kind, {"fields": EVIDENCE}))
+    named = {"username": username, "fingerprint": key.fingerprint, "path": place.path, "zone": zone.id if zone else 0}
+    return Sighting(
+        fingerprint=fingerprint(verdict.fault, str(host_id), place.kind, named),
+        rule_id=None,
+        rule_name=verdict.fault,
+        subject=place.kind,
+        title=TITLES[verdict.fault] + (f": {zone.name}" if zone else ""),
+        level=zone.level if zone else LEVELS[verdict.fault],
+        tags=TAGS[place.kind],
+        explanation=_explanation(place, key, verdict),
+        identity=identity,
+        evidence=evidence,
+        # A line that moved, or another name for the key, is no news.
+        evidence_digest=content_digest(place.kind, {**identity, "options": place.options}),
+        allowed_by=str(entry.id) if entry else None,
+    )
+
+
+def _explanation(place: SshKeyPlace, key: SshKey, verdict: Verdict) -> str:
+    who = _shown(place.account.username) if place.account else "everybody"
+    where = f"{_shown(place.path)}" + (f" line {place.line_number}" if place.line_number else "")
+    what = f"Key {_shown(key.name or place.comment or key.fingerprint)}"
+    if verdict.fault == Fault.MISSING:
+        reason = f" ({_shown(key.standing_reason)})" if key.standing_reason else ""
+        return f"{what} is protected{reason}, and {who} no longer has it in {where}: somebody may be locked out."
+    what += f" {WORDS[place.kind]} {who} in {where}"
+    if verdict.fault == Fault.BANNED:
+        return f"{what}, and it is banned: {_shown(key.standing_reason) or 'no reason was given'}."
+    zone = verdict.zone.name if verdict.zone else ""
+    if verdict.fault == Fault.OUT_OF_ZONE:
+        return f"{what}, but belongs to zone {zone}, which this host is not in."
+    return f"{what}, but this host is in zone {zone}, which lets only its own keys in."
+
+
+def _shown(text: str) -> str:
+    return visible(text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "…")
+
+
+def _capped(host_id: uuid.UUID, found: list[Sighting]) -> list[Sighting]:
+    """The same ones visit after visit, and one finding that says how many there are."""
+    if len(found) <= MAX_FAULTS:
+        return found
+    kept = sorted(found, key=lambda sighting: sighting.fingerprint)[:MAX_FAULTS]
+    evidence = {"rule": "ssh_key_policy", "matched": len(found), "kept": MAX_FAULTS}
+    flood = Sighting(
+        fingerprint=fingerprint("ssh_key_policy", str(host_id), "rule_flood", {"rule": "ssh_key_policy"}),
+        rule_id=None,
+        rule_name="rule_flood",
+        subject="rule_flood",
+        title="SSH key policies flood this host",
+        level=Severity.LOW,
+        tags=[],
+        explanation=(
+            f"{len(found)} places of keys on this host are against a policy; {MAX_FAULTS} are kept as findings. "
+            "Either a zone does not fit this host, or its keys have no tags yet."
+        ),
+        identity={"rule": "ssh_key_policy"},
+        evidence=evidence,
+        evidence_digest=content_digest("rule_flood", {"rule": "ssh_key_policy"}),
+    )
+    return [*kept, flood]

@@ -138,6 +138,8 @@ type Env struct {
 	OwnPath string
 
 	Passwords PasswordAudit
+
+	Wanted map[string]Want // what the plan needs of every subject, by its name
 }
 
 // PasswordAudit is what guessing local passwords may take; the zero value allows nothing.

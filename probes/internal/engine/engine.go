@@ -63,8 +63,10 @@ func (e *Engine) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	e.runs = map[string]*run{}
+	e.Env.Wanted = map[string]collect.Want{}
 	for _, g := range e.Program.order {
 		e.runs[g.subject.Name] = &run{}
+		e.Env.Wanted[g.subject.Name] = g.want
 	}
 	done := make(chan struct{})
 	go func() {

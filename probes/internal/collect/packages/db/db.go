@@ -80,8 +80,22 @@ type File struct {
 
 // Clean is path.Clean for the absolute paths of a database, nearly all of which are clean already.
 func Clean(name string) string {
-	if strings.HasPrefix(name, "/") && !strings.HasSuffix(name, "/") && !strings.Contains(name, "//") && !strings.Contains(name, "/.") {
+	if strings.HasPrefix(name, "/") && IsClean(name[1:]) {
 		return name
 	}
 	return path.Clean(name)
+}
+
+// IsClean tells, without looking closer, that path.Clean would leave a path as it is; one that begins with a slash, or
+// has a name that begins with a dot, is never said to be clean.
+func IsClean(name string) bool {
+	after := byte('/')
+	for i := range len(name) {
+		c := name[i]
+		if after == '/' && (c == '/' || c == '.') {
+			return false
+		}
+		after = c
+	}
+	return after != '/'
 }

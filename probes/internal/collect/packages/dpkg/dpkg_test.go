@@ -82,9 +82,9 @@ func TestDirectoriesOfAListAreLeftOut(t *testing.T) {
 
 func TestSumsAreRead(t *testing.T) {
 	sum := "0123456789abcdef0123456789abcdef"
-	got := Sums(sum + "  usr/bin/a\n" + sum + " *usr/bin/b c\n\\" + sum + `  usr/x\\y` + "\nnonsense\n" + sum + "\nABC  d\n")
+	got := Sums(sum + "  usr/bin/a\n" + sum + " *usr/bin/b c\n\\" + sum + `  usr/x\\y` + "\nnonsense\n" + sum + "\nABC  d\n" + sum + "  ./etc//b\n")
 
-	want := map[string]string{"/usr/bin/a": sum, "/usr/bin/b c": sum, `/usr/x\y`: sum}
+	want := map[string]string{"usr/bin/a": sum, "usr/bin/b c": sum, `usr/x\y`: sum, "etc/b": sum}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%q", got)
 	}
@@ -95,7 +95,7 @@ func TestAFileLiesWhereADiversionPutItUnlessItIsTheDiverters(t *testing.T) {
 		Diverted:  Diversions("/usr/bin/sh\n/usr/bin/sh.distrib\ndash\n/cut\n"),
 		Overrides: Overrides("root crontab 2755 /usr/bin/sh.distrib\n#1 #2 4711 /usr/bin/a b\nbad\nroot root x /z\n"),
 	}
-	sums := map[string]string{"/usr/bin/sh": strings.Repeat("0", 32)}
+	sums := map[string]string{"usr/bin/sh": strings.Repeat("0", 32)}
 
 	file := func(pkg, listed string) (db.File, bool) {
 		e := &Entry{Package: db.Package{Name: pkg}}

@@ -38,7 +38,7 @@ func isBelow(name, dir string) bool {
 	return len(name) > len(dir) && name[len(dir)] == '/' && strings.HasPrefix(name, dir)
 }
 
-// Sums reads a .md5sums file as path → MD5; lines of another form are passed over. A backslash in front of the digest
+// Sums reads a .md5sums file as path without its first slash → MD5; lines of another form are passed over. A backslash in front of the digest
 // tells that backslashes and newlines in the path are escaped, see md5sum(1).
 func Sums(text string) map[string]string {
 	out := make(map[string]string, strings.Count(text, "\n"))
@@ -52,8 +52,11 @@ func Sums(text string) map[string]string {
 		if escaped {
 			name = strings.NewReplacer(`\\`, `\`, `\n`, "\n").Replace(name)
 		}
+		if !db.IsClean(name) {
+			name = strings.TrimPrefix(path.Clean("/"+name), "/")
+		}
 		if name != "" {
-			out[db.Clean("/"+name)] = sum
+			out[name] = sum
 		}
 	}
 	return out
@@ -121,7 +124,7 @@ func (p *Place) File(e *Entry, listed, at string, sums map[string]string) db.Fil
 	f := db.File{Path: at, Size: db.Unknown, Mode: db.Unknown}
 	sum, isConf := e.Conffiles[listed]
 	if f.Config = isConf; !isConf {
-		sum = sums[listed]
+		sum = sums[strings.TrimPrefix(listed, "/")]
 	}
 	if sum != "" {
 		f.Digest, f.Algorithm, f.Type = sum, "md5", db.Regular

@@ -38,7 +38,14 @@ func (a *Aliases) Canonical(name string) string {
 	if len(a.to) == 0 {
 		return name
 	}
-	name = db.Clean(name)
+	return a.ofClean(db.Clean(name))
+}
+
+// ofClean is Canonical for a path that is clean.
+func (a *Aliases) ofClean(name string) string {
+	if len(a.to) == 0 {
+		return name
+	}
 	first := end(name, 1)
 	if target, ok := a.to[name[:first]]; ok {
 		return target + name[first:]

@@ -67,6 +67,9 @@ func (h *Host) dpkgInfo(e *dpkg.Entry) string {
 
 // dpkgFiles goes through a package's list. Packages of which only configuration is left have one too.
 func (h *Host) dpkgFiles(p *Package, e *dpkg.Entry, place *dpkg.Place, keep func(string) bool, use func(*File) error) error {
+	if held := h.passed.listed(p); held != nil {
+		return held.each(keep, use)
+	}
 	list, err := content.ReadFile(h.env, p.info+".list", maxList)
 	if err != nil {
 		if content.IsAbsent(err) && !p.IsInstalled() {
@@ -78,7 +81,7 @@ func (h *Host) dpkgFiles(p *Package, e *dpkg.Entry, place *dpkg.Place, keep func
 	var sums map[string]string
 	return dpkg.List(string(list), func(listed string) error {
 		lies, diverted := place.Lies(e, listed)
-		canonical := h.aliases.Canonical(lies)
+		canonical := h.aliases.ofClean(lies)
 		if !keep(canonical) {
 			return nil
 		}
@@ -92,7 +95,7 @@ func (h *Host) dpkgFiles(p *Package, e *dpkg.Entry, place *dpkg.Place, keep func
 func (h *Host) dpkgSums(p *Package) map[string]string {
 	text, err := h.optional(p.info + ".md5sums")
 	if err != nil {
-		h.gap(fmt.Errorf("dpkg: digests of %s: %w", p.Name, err))
+		h.sumsGap(fmt.Errorf("dpkg: digests of %s: %w", p.Name, err))
 	}
 	return dpkg.Sums(text)
 }

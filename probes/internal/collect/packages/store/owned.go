@@ -23,7 +23,8 @@ type index struct {
 	seed    maphash.Seed
 	aliases *Aliases
 	hashes  []uint64 // sorted
-	err     error    // why a path that is not there may belong to a package all the same
+	passed  *passed
+	err     error // why a path that is not there may belong to a package all the same
 }
 
 // kept is the index of the visit; a process makes one visit.
@@ -64,20 +65,32 @@ func OwnedField(env *collect.Env, name string) (any, error) {
 }
 
 func build(env *collect.Env) (*index, error) {
-	x := &index{seed: maphash.MakeSeed()}
-	host := Open(env, func(err error) { x.err = cmp.Or(x.err, err) })
-	x.aliases = host.aliases
+	x := &index{seed: maphash.MakeSeed(), passed: newPassed(env)}
+	x.aliases = FindAliases(env)
+	var held *list
+	host := &Host{
+		env: env, aliases: x.aliases, sumsGap: func(error) { held.isPartial = true },
+		gap: func(err error) {
+			x.err = cmp.Or(x.err, err)
+			if held != nil {
+				held.isPartial = true
+			}
+		},
+	}
 	found, err := host.Each(func(p *Package) error {
 		var full error
+		held = x.passed.begin(p)
 		add := func(name string) bool {
 			if len(x.hashes) < maxOwned {
 				x.hashes = append(x.hashes, maphash.String(x.seed, name))
 			} else {
 				full = fmt.Errorf("more than %d paths in packages: %w", maxOwned, collect.ErrLimit)
 			}
-			return false
+			return held.wants(name)
 		}
-		return errors.Join(p.Files(add, nil), full)
+		err := p.Files(add, held.add)
+		held.end()
+		return errors.Join(err, full)
 	})
 	if errors.Is(err, collect.ErrLimit) {
 		x.err, err = cmp.Or(x.err, err), nil

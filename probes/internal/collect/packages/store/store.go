@@ -36,7 +36,8 @@ type File struct {
 }
 
 // Files calls use with every file of the package whose path keep takes, until use returns an error, which it gives
-// back. What cannot be read of the lists goes to the gap function that Open was given.
+// back. What cannot be read of the lists goes to the gap function that Open was given. keep takes no more than what the
+// plan looks at of packages' files, if it does.
 func (p *Package) Files(keep func(path string) bool, use func(*File) error) error {
 	return p.files(keep, use)
 }
@@ -46,11 +47,13 @@ type Host struct {
 	env     *collect.Env
 	aliases *Aliases
 	gap     func(error)
+	sumsGap func(error) // of digests, without which there is still a list
+	passed  *passed     // what is known of files already; nil for nothing
 }
 
 // Open prepares reading. gap is told of every part that could not be read.
 func Open(env *collect.Env, gap func(error)) *Host {
-	return &Host{env: env, aliases: FindAliases(env), gap: gap}
+	return &Host{env: env, aliases: FindAliases(env), gap: gap, sumsGap: gap, passed: passedOf(env)}
 }
 
 // Each calls use with every package of every database until use returns an error, which it gives back. found tells

@@ -2,6 +2,8 @@ package store
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -214,5 +216,70 @@ func TestAnIndexOfManyPathsIsSmall(t *testing.T) {
 
 	if n := len(built.hashes); n != count+1 || cap(built.hashes)*8 > 10<<20 {
 		t.Errorf("%d paths, room for %d", n, cap(built.hashes))
+	}
+}
+
+func TestListsThatTheIndexReadAreNotReadAgainForThePlansFiles(t *testing.T) {
+	env := tree(t, debian())
+	scopes := []collect.Scope{{Paths: []string{"/usr/bin"}, MaxDepth: -1}}
+	env.Wanted = map[string]collect.Want{"package_file": {Scopes: scopes}}
+	covers := collect.NewTerritory([][]collect.Scope{scopes}).Covers
+	digests := func() map[string]string {
+		found := map[string]string{}
+		_, err := Open(env, func(err error) { t.Error(err) }).Each(func(p *Package) error {
+			return p.Files(covers, func(f *File) error { found[p.Name+" "+f.Path] = f.Digest; return nil })
+		})
+		must(t, err)
+		return found
+	}
+	before := digests()
+	_, err := Owned(env, "/bin/ls")
+	must(t, err)
+	must(t, os.Remove(filepath.Join(env.Root, "var/lib/dpkg/info/base.list")))
+
+	after := digests()
+
+	want := map[string]string{"base /usr/bin/ls": strings.Repeat("0", 32), "base /usr/bin/sh.distrib": ""}
+	if !maps.Equal(before, want) || !maps.Equal(after, want) {
+		t.Errorf("%q, then %q", before, after)
+	}
+}
+
+func TestListsThatTheIndexCouldNotReadAreReadAgainAndSoAreGaps(t *testing.T) {
+	files := debian()
+	delete(files, "var/lib/dpkg/info/lib:amd64.list")
+	delete(files, "var/lib/dpkg/info/base.md5sums")
+	env := tree(t, files)
+	must(t, os.Mkdir(filepath.Join(env.Root, "var/lib/dpkg/info/base.md5sums"), 0o755))
+	env.Wanted = map[string]collect.Want{"package_file": {Scopes: []collect.Scope{{MaxDepth: -1}}}}
+	owned, err := Owned(env, "/usr/bin/ls")
+	_, lost := Owned(env, "/usr/bin/evil")
+
+	got, gaps := paths(t, env)
+
+	if !owned || err != nil || lost == nil {
+		t.Errorf("%t %v %v", owned, err, lost)
+	}
+	if len(got) != 3 || len(gaps) != 2 {
+		t.Errorf("%q %v", got, gaps)
+	}
+}
+
+func TestMoreFilesThanAreRememberedAreReadAgain(t *testing.T) {
+	var list strings.Builder
+	for i := range maxPassed + 1 {
+		fmt.Fprintf(&list, "/usr/bin/%d\n", i)
+	}
+	files := debian()
+	files["var/lib/dpkg/info/base.list"] = list.String()
+	env := tree(t, files)
+	env.Wanted = map[string]collect.Want{"package_file": {Scopes: []collect.Scope{{MaxDepth: -1}}}}
+	_, err := Owned(env, "/bin/ls")
+	must(t, err)
+
+	got, gaps := paths(t, env)
+
+	if remembered := passedOf(env).count; len(got) != maxPassed+2 || gaps != nil || remembered != 1 {
+		t.Errorf("%d files, %d remembered, %v", len(got), remembered, gaps)
 	}
 }

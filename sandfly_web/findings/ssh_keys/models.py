@@ -239,7 +239,7 @@ class KeyRemoval(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     key = models.ForeignKey(SshKey, on_delete=models.CASCADE, related_name="removals")
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.REMOVE)
-    # Both null: everywhere.
+    # Both null: everywhere. With an account, the host is that of the account.
     host = models.ForeignKey(Host, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     account = models.ForeignKey(SshAccount, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     reason = models.TextField()
@@ -258,6 +258,9 @@ class KeyRemoval(models.Model):
     decision = models.TextField(blank=True, help_text="What the operator said.")
     done_at = models.DateTimeField(null=True, blank=True)
 
+    host_path = "host"
+    objects = HostScopedManager()
+
     class Meta:
         ordering: ClassVar = ["-requested_at", "id"]
         indexes: ClassVar = [
@@ -275,6 +278,9 @@ class KeyRemovalStep(models.Model):
     removal = models.ForeignKey(KeyRemoval, on_delete=models.CASCADE, related_name="steps", db_index=False)
     place = models.ForeignKey(SshKeyPlace, on_delete=models.CASCADE, related_name="removal_steps")
     done_at = models.DateTimeField(null=True, blank=True)
+
+    host_path = "place__host"
+    objects = HostScopedManager()
 
     class Meta:
         ordering: ClassVar = ["id"]

@@ -62,6 +62,8 @@ def request_removal(
     """Ask for it. Raises ValidationError that says why it must not be, or that there is nothing to remove."""
     if not reason.strip():
         raise ValidationError({"reason": "say why it has to go"})
+    if scope.account is not None:
+        scope = Scope(scope.account.host, scope.account)
     _check(key, kind, scope, may_lock_out=may_lock_out)
     alike = KeyRemoval.objects.filter(
         key=key, kind=kind, host=scope.host, account=scope.account, state__in=KeyRemoval.OPEN

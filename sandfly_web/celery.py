@@ -74,6 +74,11 @@ def configure(application: Celery) -> None:
                 "schedule": 3600,
                 "options": {"expires": 3000},
             },
+            "keep-risk": {
+                "task": "sandfly_web.findings.keep_risk",
+                "schedule": 3600,
+                "options": {"expires": 3000},
+            },
             "retain": {
                 "task": "sandfly_web.scans.retain",
                 "schedule": 3600,

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Sum
 from django.db.models.functions import TruncDate
 from django.urls import reverse
 from django.utils import timezone
 
-from sandfly_web.console.risk import risk
+from sandfly_web.console.sparkline import sparkline
 from sandfly_web.findings.groups import first_groups
-from sandfly_web.findings.models import Finding, WidespreadFinding
+from sandfly_web.findings.models import Finding, HostRisk, WidespreadFinding
+from sandfly_web.findings.risk import RISK_WEIGHTS, fleet_trend
 from sandfly_web.inventory.models import Host
 from sandfly_web.rules.models import Severity
 from sandfly_web.scans.models import Scan, ScanBatch, Schedule
@@ -22,10 +23,11 @@ from sandfly_web.scans.models import Scan, ScanBatch, Schedule
 if TYPE_CHECKING:
     from datetime import date
 
-    from django.db.models import QuerySet
     from django.http import HttpRequest
 
 CHART_DAYS = 14
+SUMS = {level: Sum(level) for level in Severity.values}
+RISK_COLUMNS = ("risk", *Severity.values, "host__name")
 TABLE_ROWS = 8
 HOST_ROWS = 6
 UNHEALTHY = ("offline", "auth_failed", "key_changed", "unsupported")
@@ -70,20 +72,22 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
 
 def finding_part(now: datetime) -> dict[str, Any]:
     unresolved = Finding.objects.filter(status__in=Finding.UNRESOLVED)
-    # By rank and by rows alone: both are answered from an index, without the wide rows.
-    counts = dict(unresolved.order_by().values_list("level_rank").annotate(rows=Count("*")))
+    # A row a host, not a row a finding.
+    counts = {level: count or 0 for level, count in HostRisk.objects.aggregate(**SUMS).items()}
     listing = reverse("admin:findings_finding_changelist")
     bars = chart(now)
     recent = unresolved.select_related("host")
     return {
         "severities": [
-            Tile(level.value, str(level.label), counts.get(rank, 0), f"{listing}?level={level.value}")
-            for rank, level in reversed(list(enumerate(Severity)))
+            Tile(level.value, str(level.label), counts[level.value], f"{listing}?level={level.value}")
+            for level in reversed(Severity)
         ],
         "unresolved_count": sum(counts.values()),
         "worst": first_groups(recent.order_by("-level_rank", "-last_seen_at", "id"), TABLE_ROWS),
         "newest": first_groups(recent.order_by("-first_seen_at", "id"), TABLE_ROWS),
-        "risky_hosts": risky_hosts(unresolved),
+        "risky_hosts": risky_hosts(),
+        "risk_weights": ", ".join(f"{level} {weight}" for level, weight in reversed(RISK_WEIGHTS.items()) if weight),
+        "fleet_risk": sparkline(fleet_trend()),
         "widespread": WidespreadFinding.objects.select_related("rule")[:HOST_ROWS],
         "chart": bars,
         "chart_most": max(bar.count for bar in bars),
@@ -92,27 +96,21 @@ def finding_part(now: datetime) -> dict[str, Any]:
     }
 
 
-def risky_hosts(unresolved: QuerySet[Finding]) -> list[dict[str, Any]]:
-    """Hosts by the sum of their unresolved findings' weights."""
-    ranks = list(Severity.values)
-    ranked = (
-        unresolved.order_by()
-        .values("host_id")
-        .annotate(
-            risk=risk(),
-            critical=Count("level_rank", filter=Q(level_rank=ranks.index(Severity.CRITICAL))),
-            high=Count("level_rank", filter=Q(level_rank=ranks.index(Severity.HIGH))),
-            total=Count("*"),
-        )
-        .filter(risk__gt=0)
-        .order_by("-risk", "host_id")[:HOST_ROWS]
-    )
-    hosts = list(ranked)
-    # Named afterwards: joined first, every finding would be looked up in the table of hosts.
-    names = dict(Host.objects.filter(pk__in=[host["host_id"] for host in hosts]).values_list("pk", "name"))
-    most = hosts[0]["risk"] if hosts else 1
+def risky_hosts() -> list[dict[str, Any]]:
+    """Those whose unresolved findings weigh most; `share` is of the first one, in percent."""
+    hosts = list(HostRisk.objects.filter(risk__gt=0).select_related("host").only(*RISK_COLUMNS)[:HOST_ROWS])
+    most = hosts[0].risk if hosts else 1
     return [
-        {**host, "name": names.get(host["host_id"], ""), "share": round(100 * host["risk"] / most)} for host in hosts
+        {
+            "host_id": row.host_id,
+            "name": row.host.name,
+            "risk": row.risk,
+            "critical": row.critical,
+            "high": row.high,
+            "total": sum(getattr(row, level) for level in Severity.values),
+            "share": round(100 * row.risk / most),
+        }
+        for row in hosts
     ]
 
 

@@ -9,12 +9,14 @@ from django.db.models import Count, F, Window
 from django.db.models.functions import RowNumber
 
 from sandfly_web.console.evidence import as_text, label
-from sandfly_web.console.risk import risk
 from sandfly_web.console.scanpage import cost_facts
+from sandfly_web.console.sparkline import sparkline
 from sandfly_web.findings.groups import first_groups
 from sandfly_web.findings.models import Finding, Record
+from sandfly_web.findings.risk import RISK_WEIGHTS, host_trend, risk_of
 from sandfly_web.inventory.discovery.identity import twins_of
 from sandfly_web.inventory.models import Host, HostKey
+from sandfly_web.rules.models import Severity
 from sandfly_web.scans.models import Scan
 
 if TYPE_CHECKING:
@@ -59,10 +61,17 @@ def host_context(host: Host, user: AbstractUser) -> dict[str, Any]:
 
 def findings_of(host: Host) -> dict[str, Any]:
     unresolved = Finding.objects.filter(host=host, status__in=Finding.UNRESOLVED)
-    totals = unresolved.order_by().aggregate(risk=risk(), count=Count("*"))
     ordered = unresolved.select_related("host").order_by("-level_rank", "-last_seen_at", "id")
-    groups = first_groups(ordered, LISTED_FINDINGS)
-    return {"risk": totals["risk"] or 0, "finding_count": totals["count"], "finding_groups": groups}
+    kept = risk_of(host.pk)
+    counts = [(level, getattr(kept, level)) for level in reversed(Severity.values)]
+    return {
+        "risk": kept.risk,
+        # What the number is made of, the worst first.
+        "risk_parts": [(level, count, count * RISK_WEIGHTS[level]) for level, count in counts if count],
+        "risk_trend": sparkline(host_trend(host.pk)),
+        "finding_count": sum(count for _level, count in counts),
+        "finding_groups": first_groups(ordered, LISTED_FINDINGS),
+    }
 
 
 def scans_of(host: Host) -> dict[str, Any]:

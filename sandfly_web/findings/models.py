@@ -176,6 +176,56 @@ class WidespreadFinding(models.Model):
         return f"{self.thing} on {self.host_count} hosts"
 
 
+class HostRisk(models.Model):
+    """What a host's unresolved findings come to now: how many of each severity, and their weighed sum.
+
+    Written by `risk`. A host without a row has no findings.
+    """
+
+    host = models.OneToOneField(Host, on_delete=models.CASCADE, primary_key=True, related_name="weight")
+    risk = models.PositiveIntegerField(default=0)
+    informational = models.PositiveIntegerField(default=0)
+    low = models.PositiveIntegerField(default=0)
+    medium = models.PositiveIntegerField(default=0)
+    high = models.PositiveIntegerField(default=0)
+    critical = models.PositiveIntegerField(default=0)
+
+    host_path = "host"
+    objects = HostScopedManager()
+
+    class Meta:
+        ordering = ["-risk", "host"]
+
+    def __str__(self) -> str:
+        return f"{self.risk}"
+
+
+class RiskDay(models.Model):
+    """The risk of one host at the end of a day, or, without a host, of all hosts. Written by `risk` every hour."""
+
+    id = models.BigAutoField(primary_key=True)
+    host = models.ForeignKey(
+        Host, on_delete=models.CASCADE, null=True, blank=True, related_name="risk_days", db_index=False
+    )
+    day = models.DateField()
+    risk = models.PositiveBigIntegerField()
+
+    host_path = "host"
+    objects = HostScopedManager()
+
+    class Meta:
+        ordering = ["day", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["host", "day"], condition=models.Q(host__isnull=False), name="risk_day_host"
+            ),
+            models.UniqueConstraint(fields=["day"], condition=models.Q(host__isnull=True), name="risk_day_fleet"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.risk}"
+
+
 class FindingEvidence(models.Model):
     """A version of a finding's evidence: the same thing looked different at another visit."""
 

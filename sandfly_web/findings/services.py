@@ -11,6 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from sandfly_web.findings.models import Finding, FindingEvent
+from sandfly_web.findings.risk import weigh
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -23,6 +24,8 @@ HOST_KEY_CHANGED = "host_key_changed"
 
 Status = Finding.Status
 Kind = FindingEvent.Kind
+# Steps after which as many findings are unresolved as before.
+UNWEIGHED = (Kind.ACKNOWLEDGED, Kind.ASSIGNED, Kind.COMMENTED)
 
 
 def acknowledge(findings: Iterable[Finding], actor: User | None, comment: str = "") -> list[Finding]:
@@ -119,6 +122,8 @@ def _change(
         FindingEvent.objects.bulk_create(
             [FindingEvent(finding=row, kind=kind, actor=actor, comment=comment) for row in rows], batch_size=MAX_BULK
         )
+        if kind not in UNWEIGHED:
+            weigh({row.host_id for row in rows})
     return rows
 
 

@@ -16,6 +16,7 @@ import msgspec
 from django.db import connection
 
 from sandfly_web.findings.models import Finding, FindingEvent
+from sandfly_web.findings.risk import weigh
 from sandfly_web.rules.models import Severity
 
 
@@ -145,6 +146,7 @@ def store_sightings(visit: Visit, sightings: Iterable[Sighting]) -> None:
             )
     changed = [row for row in seen if row.status != known[row.sighting.fingerprint].status]
     _write_events(visit, new, changed)
+    weigh([visit.host_id])
 
 
 def _row(finding_id: str, status: str, sighting: Sighting) -> _Row:

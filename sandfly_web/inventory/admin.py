@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ORDER_VAR
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count
 from django.db.models.functions import Coalesce
 from django.shortcuts import redirect
 from django.urls import path, reverse
@@ -20,17 +19,14 @@ from unfold.contrib.filters.admin import (
     RelatedDropdownFilter,
 )
 from unfold.decorators import display
-from unfold.views import ChangeList
 
 from sandfly_web.accounts.actor import actor
 from sandfly_web.accounts.audit import record_access
 from sandfly_web.console.changespage import changes_context
 from sandfly_web.console.hostpage import host_context
-from sandfly_web.console.risk import risk
 from sandfly_web.console.site import ConsoleAdmin
 from sandfly_web.console.templatetags.sandfly import ago, badge, duration, visible
 from sandfly_web.console.visible import visible as visible_text
-from sandfly_web.findings.models import Finding
 from sandfly_web.inventory import services
 from sandfly_web.inventory.discovery.forms import DiscoveryForm
 from sandfly_web.inventory.discovery.ingest import summary
@@ -101,23 +97,6 @@ class RetiredFilter(DropdownFilter):
         if self.value() not in {"yes", "no"}:
             return queryset
         return queryset.filter(retired_at__isnull=self.value() == "no")
-
-
-def unresolved() -> QuerySet[Finding]:
-    return Finding.objects.filter(status__in=Finding.UNRESOLVED).order_by()
-
-
-class HostList(ChangeList):
-    """Weighs the hosts of the page, in one query."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        hosts: list[Any] = list(self.result_list)  # type: ignore[has-type]  # django-unfold has no types
-        rows = unresolved().filter(host__in=[host.pk for host in hosts]).values_list("host").annotate(total=risk())
-        weights = dict(rows)
-        for host in hosts:
-            host.risk = weights.get(host.pk, 0)
-        self.result_list = hosts
 
 
 @admin.register(Host)
@@ -216,15 +195,8 @@ class HostAdmin(ConsoleAdmin):
         return ", ".join(tag.name for tag in host.tags.all())
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Host]:
-        """With the risk of each only where the list is ordered by a column: the rows before a page have one too."""
         queryset: QuerySet[Host] = super().get_queryset(request).prefetch_related("tags").defer("profile")
-        if ORDER_VAR not in request.GET:
-            return queryset
-        weighed = unresolved().filter(host=OuterRef("pk")).values("host").annotate(total=risk()).values("total")
-        return queryset.annotate(risk=Coalesce(Subquery(weighed), 0))
-
-    def get_changelist(self, _request: HttpRequest, **_kwargs: Any) -> type[HostList]:
-        return HostList
+        return queryset.annotate(risk=Coalesce("weight__risk", 0))
 
     def get_form(self, request: HttpRequest, obj: Host | None = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002 - Django's signature
         if obj is None:

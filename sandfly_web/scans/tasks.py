@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from sandfly_web.findings.allowlist.services import end_expired
 from sandfly_web.findings.floods import count_widespread
+from sandfly_web.findings.risk import keep_risk
 from sandfly_web.scans.adhoc import forget_credentials
 from sandfly_web.scans.breakers import watch
 from sandfly_web.scans.dispatch import dispatch_due
@@ -93,6 +94,12 @@ def end_allowlist() -> None:
 @shared_task(name="sandfly_web.findings.count_widespread", ignore_result=True, time_limit=600)
 def widespread() -> None:
     count_widespread(timezone.now())
+
+
+@shared_task(name="sandfly_web.findings.keep_risk", ignore_result=True, time_limit=600)
+def risk() -> None:
+    with _database_may_be_away():
+        keep_risk(timezone.now())
 
 
 @shared_task(name="sandfly_web.scans.retain", ignore_result=True, time_limit=3600)

@@ -95,6 +95,10 @@ STATEMENTS = {
     "events": """
         INSERT INTO findings_findingevent (finding_id, kind, comment, created_at)
         SELECT id, 'created', '', first_seen_at FROM findings_finding""",
+    "risk of days": """
+        INSERT INTO findings_riskday (host_id, day, risk)
+        SELECT id, CURRENT_DATE - day, (hashtext(id::text) & 255) + day FROM inventory_host, generate_series(1, 89) day
+        UNION ALL SELECT NULL, CURRENT_DATE - day, 1000 * day FROM generate_series(1, 89) day""",
     "records": """
         INSERT INTO findings_record (host_id, subject, identity_digest, digest, identity, data, rule_ids, first_seen_at,
             last_seen_at, last_scan_id, is_current)
@@ -109,7 +113,8 @@ RULES = """
     CREATE TEMPORARY TABLE volume_rule AS
     SELECT id, name, subject, title, tags, row_number() OVER (ORDER BY md5(name)) - 1 AS place
     FROM rules_rule WHERE type = 'detection'"""
-ANALYZED = ("inventory_host", "inventory_host_tags", "scans_scan", "findings_finding", "findings_record")
+ANALYZED = ("inventory_host", "inventory_host_tags", "scans_scan", "findings_finding", "findings_record", "findings_hostrisk",
+    "findings_riskday")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,9 @@ def fill(hosts: int, findings: int) -> None:
     """Make the data set in the present database. Raises RuntimeError where somebody's hosts are, or it is there."""
     from django.contrib.auth.models import User
     from django.db import connection, transaction
+    from django.utils import timezone
 
+    from sandfly_web.findings.risk import keep_risk
     from sandfly_web.inventory.models import Host
     from sandfly_web.inventory.services import create_zone
 
@@ -160,6 +167,8 @@ def fill(hosts: int, findings: int) -> None:
         for table, column in defaults:
             cursor.execute(f'ALTER TABLE "{table}" ALTER COLUMN "{column}" DROP DEFAULT')
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+    # As the task that runs every hour.
+    keep_risk(timezone.now())
     with connection.cursor() as cursor:
         # As autovacuum leaves tables: statistics, and the map of pages that index-only scans need not look at.
         for table in ANALYZED:

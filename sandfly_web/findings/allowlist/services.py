@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from sandfly_web.findings.allowlist.matching import Entry, Seen, carried_fields, find_entry
 from sandfly_web.findings.models import AllowlistEntry, Finding, FindingEvent
+from sandfly_web.findings.risk import weigh
 from sandfly_web.rules.compiled import RuleErrors
 from sandfly_web.rules.condition import parse_condition
 from sandfly_web.rules.fields import registry
@@ -267,7 +268,7 @@ def _seen(finding: Finding) -> Seen:
 
 def _hide(entry: AllowlistEntry, draft: Entry, findings: QuerySet[Finding], actor: User | None) -> None:
     """In batches, so that a rule with a million findings needs no more memory than one with a thousand."""
-    last = uuid.UUID(int=0)
+    last, hosts = uuid.UUID(int=0), set[uuid.UUID]()
     while rows := list(
         _facts(findings.filter(pk__gt=last).order_by("pk").select_for_update(no_key=True, of=("self",)))[:BATCH_ROWS]
     ):
@@ -283,19 +284,24 @@ def _hide(entry: AllowlistEntry, draft: Entry, findings: QuerySet[Finding], acto
                 for row in hidden
             ]
         )
+        hosts |= {row.host_id for row in hidden}
+    weigh(hosts)
 
 
 def _release(findings: QuerySet[Finding], actor: User | None, why: str) -> int:
-    count = 0
-    while ids := list(
+    count, hosts = 0, set[uuid.UUID]()
+    while rows := list(
         findings.filter(status=Status.ALLOWED)
         .order_by("pk")
         .select_for_update(no_key=True)
-        .values_list("pk", flat=True)[:BATCH_ROWS]
+        .values_list("pk", "host_id")[:BATCH_ROWS]
     ):
+        ids = [pk for pk, _host in rows]
+        hosts |= {host for _pk, host in rows}
         Finding.objects.filter(pk__in=ids).update(status=Status.OPEN, allowed_by=None, closed_at=None, close_reason="")
         FindingEvent.objects.bulk_create(
             [FindingEvent(finding_id=pk, kind=FindingEvent.Kind.REOPENED, actor=actor, comment=why) for pk in ids]
         )
         count += len(ids)
+    weigh(hosts)
     return count

@@ -95,6 +95,7 @@ LOGIN_REDIRECT_URL = "admin:index"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_I18N = False
+FORMAT_MODULE_PATH = ["sandfly_web.formats"]
 USE_TZ = True
 
 STATIC_URL = "static/"

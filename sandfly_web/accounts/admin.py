@@ -14,6 +14,7 @@ from unfold.admin import StackedInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from sandfly_web.accounts import services
 from sandfly_web.accounts.actor import actor
@@ -71,6 +72,21 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[type-arg]  # not
         queryset: QuerySet[User] = super().get_queryset(request)
         return queryset.prefetch_related("groups")
 
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """How a password is stored is nothing for those who may not change it."""
+        sets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return sets
+        return [(None, {"fields": ["username", "email"]}), *sets[1:]]
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "groups":
+            kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
+        field = super().formfield_for_manytomany(db_field, request, **kwargs)
+        if field is not None and db_field.name == "groups":
+            field.label, field.help_text = "Roles", ""
+        return field
+
     @display(description="Roles")
     def roles(self, user: User) -> str:
         return ", ".join(group.name for group in user.groups.all())
@@ -115,13 +131,21 @@ class ApiTokenAdmin(ConsoleAdmin):
     """Tokens of one's own; administrators of users see and delete those of others."""
 
     form = TokenForm
-    list_display = ["name", "prefix", "user", "role", "created", "used", "expires_at"]
+    heading = "API tokens"
+    empty_title = "No API tokens"
+    empty_text = "A token lets a program use the API as you; it can be limited to a role and to hosts with tags."
+    autocomplete_fields = ["host_tags"]
+    list_display = ["name", "prefix", "user", "role", "created", "used", "expires"]
     list_select_related = ["user"]
     ordering = ["-created_at"]
 
     @display(description="Created")
     def created(self, token: ApiToken) -> SafeString:
         return ago(token.created_at)
+
+    @display(description="Expires")
+    def expires(self, token: ApiToken) -> SafeString | str:
+        return ago(token.expires_at) if token.expires_at else "never"
 
     @display(description="Last used")
     def used(self, token: ApiToken) -> SafeString:
@@ -180,7 +204,7 @@ class LogEntryAdmin(ReadOnlyAdmin):
 
     @display(description="Fields")
     def changed_fields(self, entry: LogEntry) -> str:
-        return ", ".join(sorted(entry.changes or {}))
+        return ", ".join(sorted(name.replace("_", " ") for name in entry.changes or {}))
 
     def page_context(self, _request: HttpRequest, thing: LogEntry) -> dict[str, Any]:
         changes = [

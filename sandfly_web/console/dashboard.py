@@ -12,6 +12,8 @@ from django.db.models.functions import TruncDate
 from django.urls import reverse
 from django.utils import timezone
 
+from sandfly_web.console.attack.counting import RECENT_DAYS
+from sandfly_web.console.attack.page import matrix_of
 from sandfly_web.console.sparkline import sparkline
 from sandfly_web.findings.groups import first_groups
 from sandfly_web.findings.models import Finding, HostRisk, WidespreadFinding
@@ -65,6 +67,8 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
         context |= host_part()
     if can("findings.view_finding"):
         context |= finding_part(context["now"])
+    if can("findings.view_finding") and can("rules.view_rule"):
+        context |= {"attack_matrix": matrix_of(context["now"], with_findings=True), "attack_days": RECENT_DAYS}
     if can("scans.view_scan"):
         context |= scan_part(context["now"])
     return context

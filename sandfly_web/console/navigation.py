@@ -37,6 +37,7 @@ GROUPS: dict[str, list[Page]] = {
     ],
     "Detection": [
         Page("Rules", "rule", "rules_rule", "rules.view_rule"),
+        Page("ATT&CK", "grid_view", "rules_attack", "rules.view_rule"),
         Page("Indicators", "fingerprint", "indicators_indicatorlist", "indicators.view_indicatorlist"),
     ],
     "Access": [

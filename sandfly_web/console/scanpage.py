@@ -70,10 +70,12 @@ class CostFacts:
 
 def cost_facts(scan: Scan) -> CostFacts:
     cost = scan.cost
+    # A visit that ended before the probe began cost nothing, which is not the same as a very small number.
+    began = bool(cost.get("probe_wall_s"))
 
     def read(name: str) -> float | None:
-        value = cost.get(name)
-        return float(value) if is_time(value) else None
+        value = cost.get(name) if began or not name.startswith("probe_") else None
+        return float(value) if value is not None and is_time(value) else None
 
     return CostFacts(
         cpu=seconds(read("probe_cpu_s")),

@@ -37,6 +37,9 @@ class ConsoleAdmin(ModelAdmin):
     commands: ClassVar[dict[str, tuple[str, Command]]] = {}
     # What the list is called, where that is not the plural of the model.
     heading = ""
+    # What a list without rows means, and what to do about it.
+    empty_title = ""
+    empty_text = ""
     # The page that stands in for the change form, if any.
     page_template = ""
 
@@ -66,7 +69,9 @@ class ConsoleAdmin(ModelAdmin):
         return redirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[object_id]))
 
     def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """The change form of a thing whose own page is something else."""
+        """The change form of a thing whose own page is something else; what only services write has none."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
         return super().change_view(request, object_id)
 
     def changeform_view(
@@ -79,6 +84,21 @@ class ConsoleAdmin(ModelAdmin):
         """One button saves; the theme's other two lead away from what a form is filled in for."""
         shown = {"show_save_and_continue": False, "show_save_and_add_another": False, "subtitle": None}
         return super().changeform_view(request, object_id, form_url, shown | (extra_context or {}))
+
+    def get_deleted_objects(
+        self, objs: Any, request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        """What goes with them by kind and number; rows that only services write need no right of their own.
+
+        Each by its name would be a page of thousands of ids.
+        """
+        _listed, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        served = {
+            str(model._meta.verbose_name)
+            for model, page in self.admin_site._registry.items()
+            if isinstance(page, ReadOnlyAdmin)
+        }
+        return [], counts, {name for name in map(str, lacking) if name not in served}, protected
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         if not self.page_template:

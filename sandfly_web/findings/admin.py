@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -10,6 +11,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.urls import path
+from django.utils import timezone
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter, TextFilter
 from unfold.decorators import display
@@ -78,6 +80,18 @@ class LevelFilter(DropdownFilter):
         return queryset.filter(level_rank__in=ranks) if self.value() else queryset
 
 
+class SeenFilter(DropdownFilter):
+    title = "last seen"
+    parameter_name = "seen"
+
+    def lookups(self, _request: HttpRequest, _model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [("1", "In 24 hours"), ("7", "In 7 days"), ("30", "In 30 days")]
+
+    def queryset(self, _request: HttpRequest, queryset: QuerySet[Finding]) -> QuerySet[Finding]:
+        days = {"1": 1, "7": 7, "30": 30}.get(self.value() or "")
+        return queryset.filter(last_seen_at__gte=timezone.now() - timedelta(days=days)) if days else queryset
+
+
 class SubjectFilter(DropdownFilter):
     """Subjects that rules have; asking the findings would read all of them."""
 
@@ -138,7 +152,9 @@ def collect(finding: Finding, request: HttpRequest) -> str:
 @admin.register(Finding)
 class FindingAdmin(ReadOnlyAdmin):
     page_template = "console/pages/finding.html"
-    list_display = ["severity", "shown_title", "host_name", "state", "first_seen", "last_seen", "count"]
+    empty_title = "No findings"
+    empty_text = "Nothing that was scanned needs you. Closed findings are listed with the status “All”."
+    list_display = ["severity", "shown_title", "host_name", "state", "first_seen", "last_seen", "seen"]
     list_display_links = ["shown_title"]
     list_select_related = ["host"]
     list_filter = [
@@ -148,10 +164,12 @@ class FindingAdmin(ReadOnlyAdmin):
         ("rule", AutocompleteSelectFilter),
         SubjectFilter,
         TagFilter,
+        SeenFilter,
     ]
     # What there is to find is in get_search_results.
     search_fields = ["title"]
     search_help_text = "Rule or host; else words of the explanation"
+    list_before_template = "console/parts/keys.html"
     ordering = ["-level_rank", "-last_seen_at", "id"]
     sortable_by: list[str] = []
     paginator = LargeTable
@@ -188,6 +206,11 @@ class FindingAdmin(ReadOnlyAdmin):
     @display(description="Status")
     def state(self, finding: Finding) -> SafeString:
         return badge(finding.status, finding.get_status_display())
+
+    @display(description="Scans")
+    def seen(self, finding: Finding) -> int:
+        """How many saw it."""
+        return finding.count
 
     @display(description="First seen")
     def first_seen(self, finding: Finding) -> SafeString:
@@ -347,7 +370,9 @@ class ForensicRecordAdmin(ReadOnlyAdmin):
     """Reached from the page of a scan; not in the sidebar."""
 
     page_template = "console/pages/forensic_record.html"
-    list_display = ["rule_name", "subject", "shown_identity", "host_name"]
+    empty_title = "No forensics collected"
+    empty_text = "Choose “Collect forensics…” on a finding: incident rules bring home what they see, at once."
+    list_display = ["rule_name", "shown_subject", "shown_identity", "host_name"]
     list_display_links = ["shown_identity"]
     list_select_related = ["scan__host"]
     list_filter = [ScanFilter, RuleNameFilter]
@@ -356,6 +381,10 @@ class ForensicRecordAdmin(ReadOnlyAdmin):
     paginator = LargeTable
     list_disable_select_all = True
     list_fullwidth = True
+
+    @display(description="Subject")
+    def shown_subject(self, record: ForensicRecord) -> str:
+        return record.subject.replace("_", " ")
 
     @display(description="What")
     def shown_identity(self, record: ForensicRecord) -> SafeString:
@@ -381,7 +410,9 @@ class RecordAdmin(ReadOnlyAdmin):
     """Reached from a host's page; not in the sidebar."""
 
     page_template = "console/pages/record.html"
-    list_display = ["subject", "shown_identity", "host_name", "is_current", "first_seen_at", "last_seen_at"]
+    empty_title = "No records"
+    empty_text = "Recon rules store what they see on each visit: processes, users, keys, units, packages and more."
+    list_display = ["shown_subject", "shown_identity", "host_name", "current", "first_seen", "last_seen"]
     list_display_links = ["shown_identity"]
     list_select_related = ["host"]
     list_filter = [("host", AutocompleteSelectFilter), SubjectFilter, "is_current"]
@@ -390,6 +421,22 @@ class RecordAdmin(ReadOnlyAdmin):
     paginator = LargeTable
     list_disable_select_all = True
     list_fullwidth = True
+
+    @display(description="Subject")
+    def shown_subject(self, record: Record) -> str:
+        return record.subject.replace("_", " ")
+
+    @display(description="There now", boolean=True)
+    def current(self, record: Record) -> bool:
+        return record.is_current
+
+    @display(description="First seen")
+    def first_seen(self, record: Record) -> SafeString:
+        return ago(record.first_seen_at)
+
+    @display(description="Last seen")
+    def last_seen(self, record: Record) -> SafeString:
+        return ago(record.last_seen_at)
 
     @display(description="Identity")
     def shown_identity(self, record: Record) -> SafeString:

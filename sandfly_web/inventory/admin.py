@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce
 from django.shortcuts import redirect
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import (
     BooleanRadioFilter,
@@ -27,6 +28,7 @@ from sandfly_web.console.hostpage import host_context
 from sandfly_web.console.site import ConsoleAdmin
 from sandfly_web.console.templatetags.sandfly import ago, badge, duration, visible
 from sandfly_web.console.visible import visible as visible_text
+from sandfly_web.findings.models import Finding, Record
 from sandfly_web.inventory import services
 from sandfly_web.inventory.discovery.forms import DiscoveryForm
 from sandfly_web.inventory.discovery.ingest import summary
@@ -114,6 +116,8 @@ class HostAdmin(ConsoleAdmin):
         ("origin", ChoicesDropdownFilter),
         RetiredFilter,
     ]
+    empty_title = "No hosts yet"
+    empty_text = "Add the first one by hand, import a list, or let a discovery find them."
     search_fields = ["name", "address", "hostname"]
     search_help_text = "Name, address or host name"
     ordering = ["name", "id"]
@@ -215,6 +219,16 @@ class HostAdmin(ConsoleAdmin):
         messages.success(request, f"Host {visible_text(obj.name)} was added.")
         return redirect(reverse("admin:inventory_host_change", args=[obj.pk]))
 
+    def get_deleted_objects(
+        self, objs: Any, _request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        """Counted by the database: a host has thousands of records."""
+        hosts = [host.pk for host in objs]
+        counts: dict[str, int] = {"hosts": len(hosts)}
+        for model in (Scan, Finding, Record):
+            counts[str(model._meta.verbose_name_plural)] = model.objects.filter(host__in=hosts).count()
+        return [], counts, set(), []
+
     def has_scan_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("scans.add_scan"))
 
@@ -238,7 +252,9 @@ class CredentialAdmin(ConsoleAdmin):
     """Secrets are typed in and sealed; nothing here can show them again."""
 
     form = CredentialForm
-    list_display = ["name", "kind", "username", "become", "zone", "fingerprint", "expires_at", "hosts_using"]
+    empty_title = "No credentials yet"
+    empty_text = "A credential is a user name with a private key or a password. It is sealed as it is saved."
+    list_display = ["name", "kind", "username", "become", "zone", "key", "expires", "hosts_using"]
     list_select_related = ["zone"]
     list_filter = [("zone", RelatedDropdownFilter), ("kind", ChoicesDropdownFilter)]
     search_fields = ["name", "username"]
@@ -250,6 +266,18 @@ class CredentialAdmin(ConsoleAdmin):
         return queryset.defer("sealed").annotate(
             host_count=Count("hosts", distinct=True), jump_count=Count("jump_hosts", distinct=True)
         )
+
+    @display(description="Key")
+    def key(self, credential: Credential) -> SafeString:
+        """Enough of the fingerprint to tell keys apart; the whole is on hover and on its page."""
+        if not credential.fingerprint:
+            return format_html("{}", "none")
+        short = credential.fingerprint.removeprefix("SHA256:")[:12]
+        return format_html('<span class="sf-mono" title="{}">{}…</span>', credential.fingerprint, short)
+
+    @display(description="Expires", ordering="expires_at")
+    def expires(self, credential: Credential) -> SafeString | str:
+        return ago(credential.expires_at) if credential.expires_at else "never"
 
     @display(description="Used by", ordering="host_count")
     def hosts_using(self, credential: Any) -> str:
@@ -295,6 +323,7 @@ def used(hosts: int, jump_hosts: int) -> str:
 
 class CredentialSetEntryInline(TabularInline):
     model = CredentialSetEntry
+    verbose_name_plural = "In the order in which they are tried"
     fields = ["position", "credential"]
     autocomplete_fields = ["credential"]
     extra = 1
@@ -304,6 +333,10 @@ class CredentialSetEntryInline(TabularInline):
 class CredentialSetAdmin(ConsoleAdmin):
     """Credentials in the order in which they are tried; what got in last on a host comes first there."""
 
+    empty_title = "No credential sets"
+    empty_text = (
+        "For hosts of which nobody knows which credential fits: they are tried in order, the last good one first."
+    )
     list_display = ["name", "zone", "try_all_passwords"]
     list_select_related = ["zone"]
     search_fields = ["name"]
@@ -314,6 +347,8 @@ class CredentialSetAdmin(ConsoleAdmin):
 @admin.register(JumpHost)
 class JumpHostAdmin(ConsoleAdmin):
     form = JumpHostForm
+    empty_title = "No jump hosts"
+    empty_text = "Hosts that workers cannot reach directly are visited through one, or through several in a row."
     list_display = ["name", "address", "port", "zone", "credential", "via"]
     list_select_related = ["zone", "credential", "via"]
     search_fields = ["name", "address"]
@@ -341,6 +376,8 @@ class ZoneAdmin(ConsoleAdmin):
 
 @admin.register(Tag)
 class TagAdmin(ConsoleAdmin):
+    empty_title = "No tags yet"
+    empty_text = "Labels on hosts: schedules, allow-lists, baselines and the rights of users refer to them."
     list_display = ["name", "hosts_with"]
     search_fields = ["name"]
 
@@ -370,7 +407,9 @@ def cancel_running(thing: Discovery, _request: HttpRequest) -> str:
 class DiscoveryAdmin(ConsoleAdmin):
     page_template = "console/pages/discovery.html"
     form = DiscoveryForm
-    list_display = ["name", "zone", "is_enabled", "every", "hosts_found", "next_sweep"]
+    empty_title = "No discoveries"
+    empty_text = "A discovery looks through networks for SSH servers, signs in once and adds the hosts it gets into."
+    list_display = ["name", "zone", "enabled", "every", "hosts_found", "next_sweep"]
     list_select_related = ["zone"]
     search_fields = ["name"]
     autocomplete_fields = ["credentials", "tags", "schedules"]
@@ -382,6 +421,10 @@ class DiscoveryAdmin(ConsoleAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Discovery]:
         queryset: QuerySet[Discovery] = super().get_queryset(request)
         return queryset.annotate(host_count=Count("hosts"))
+
+    @display(description="Enabled", ordering="is_enabled", boolean=True)
+    def enabled(self, discovery: Discovery) -> bool:
+        return discovery.is_enabled
 
     @display(description="Every", ordering="interval_s")
     def every(self, discovery: Discovery) -> str:

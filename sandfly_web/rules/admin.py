@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.db.models import Count, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce
+from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef, Q
+from django.urls import path
+from django.utils import timezone
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, TextFilter
 from unfold.decorators import display
 
+from sandfly_web.console.attack.counting import CappedCount
+from sandfly_web.console.attack.page import attack_context
 from sandfly_web.console.rulefacts import parse_rule_facts
 from sandfly_web.console.site import ConsoleAdmin
 from sandfly_web.console.templatetags.sandfly import badge
@@ -20,11 +24,13 @@ from sandfly_web.rules.models import Rule
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
+    from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
 CHANGE = "rules.change_rule"
 LISTED_FINDINGS = 20
+MOST_COUNTED = 1000
 
 
 class TagFilter(TextFilter):
@@ -51,7 +57,7 @@ def switch(is_enabled: bool) -> Any:  # noqa: FBT001 - what the two commands dif
 @admin.register(Rule)
 class RuleAdmin(ConsoleAdmin):
     page_template = "console/pages/rule.html"
-    list_display = ["shown_title", "type", "subject", "severity", "status", "is_enabled", "unresolved"]
+    list_display = ["shown_title", "type", "shown_subject", "severity", "status", "enabled", "unresolved"]
     list_filter = [
         ("type", ChoicesDropdownFilter),
         ("level", ChoicesDropdownFilter),
@@ -65,28 +71,44 @@ class RuleAdmin(ConsoleAdmin):
     actions = ["enable_selected", "disable_selected"]
     commands = {"enable": (CHANGE, switch(True)), "disable": (CHANGE, switch(False))}
 
+    def get_urls(self) -> list[URLPattern]:
+        matrix = path("attack/", self.admin_site.admin_view(self.attack_view), name="rules_attack_changelist")
+        return [matrix, *super().get_urls()]
+
+    def attack_view(self, request: HttpRequest) -> HttpResponse:
+        """The matrix of ATT&CK: what the enabled rules find, and what they found."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        can_see = request.user.has_perm("findings.view_finding")
+        context = attack_context(timezone.now(), request.GET.get("technique", ""), with_findings=can_see)
+        return self.render_page(request, "console/pages/attack.html", "ATT&CK", context)
+
     @display(description="Rule", ordering="title")
     def shown_title(self, rule: Rule) -> str:
         return rule.title
+
+    @display(description="Subject", ordering="subject")
+    def shown_subject(self, rule: Rule) -> str:
+        return rule.subject.replace("_", " ")
+
+    @display(description="Enabled", ordering="is_enabled", boolean=True)
+    def enabled(self, rule: Rule) -> bool:
+        return rule.is_enabled
 
     @display(description="Severity")
     def severity(self, rule: Rule) -> SafeString:
         return badge(rule.level)
 
     @display(description="Unresolved findings", ordering="unresolved_count")
-    def unresolved(self, rule: Any) -> int:
-        return int(rule.unresolved_count)
+    def unresolved(self, rule: Any) -> str:
+        """Counted only so far: a rule that alerts more often than this is one to look at, however much more often."""
+        return f"over {MOST_COUNTED:,}" if rule.unresolved_count > MOST_COUNTED else f"{rule.unresolved_count:,}"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Rule]:
-        counted = (
-            Finding.objects.filter(rule=OuterRef("pk"), status__in=Finding.UNRESOLVED)
-            .order_by()
-            .values("rule")
-            .annotate(total=Count("*"))
-            .values("total")
-        )
+        unresolved = Finding.objects.filter(rule=OuterRef("pk"), status__in=Finding.UNRESOLVED)
+        counted = unresolved.order_by().values("rule")[: MOST_COUNTED + 1]
         queryset: QuerySet[Rule] = super().get_queryset(request)
-        return queryset.annotate(unresolved_count=Coalesce(Subquery(counted), 0))
+        return queryset.annotate(unresolved_count=CappedCount(counted))
 
     def has_add_permission(self, _request: HttpRequest) -> bool:
         return False

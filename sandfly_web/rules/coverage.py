@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sandfly_web.rules.attack import TACTICS
 from sandfly_web.rules.attack_techniques import NOT_LINUX, TECHNIQUE_NAMES, TECHNIQUES
-from sandfly_web.rules.compiled import CompiledRule, RuleStatus, RuleType
+from sandfly_web.rules.compiled import RuleStatus, RuleType
 
 PROVEN_PATH = Path(__file__).resolve().parent / "proven.json"
 ATTACK_VERSION = "18.1"
@@ -24,6 +24,21 @@ LAYER_VERSION = "4.5"
 
 Proven = Mapping[str, Sequence[str]]
 """Rule name → the enacted behaviours that raised it."""
+
+
+class Teacher(Protocol):
+    """What of a rule says which techniques it finds: a compiled rule, or a row of the database."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def techniques(self) -> Sequence[str]: ...
+    @property
+    def tests(self) -> Sequence[object]: ...
 
 
 class State(StrEnum):
@@ -64,9 +79,9 @@ def read_proven(path: Path = PROVEN_PATH) -> dict[str, list[str]]:
     return {str(name): [str(one) for one in value] for name, value in raw.items()}
 
 
-def build_rows(rules: Iterable[CompiledRule], proven: Proven) -> list[Row]:
+def build_rows(rules: Iterable[Teacher], proven: Proven) -> list[Row]:
     """Every technique of the Linux and container matrix, by id. Only rules that alert and are maintained count."""
-    by_technique: dict[str, list[CompiledRule]] = {}
+    by_technique: dict[str, list[Teacher]] = {}
     for rule in rules:
         alerts = rule.type in {RuleType.DETECTION, RuleType.POLICY}
         if alerts and rule.status not in {RuleStatus.DEPRECATED, RuleStatus.UNSUPPORTED}:
@@ -76,14 +91,14 @@ def build_rows(rules: Iterable[CompiledRule], proven: Proven) -> list[Row]:
     return [_row(technique, by_technique.get(technique, []), states, proven) for technique in sorted(TECHNIQUES)]
 
 
-def _state(rules: Iterable[CompiledRule], proven: Proven) -> State:
+def _state(rules: Iterable[Teacher], proven: Proven) -> State:
     found = list(rules)
     if any(proven.get(rule.name) for rule in found):
         return State.PROVEN
     return State.TESTED if any(rule.tests for rule in found) else State.MISSING
 
 
-def _row(technique: str, rules: list[CompiledRule], states: Mapping[str, State], proven: Proven) -> Row:
+def _row(technique: str, rules: list[Teacher], states: Mapping[str, State], proven: Proven) -> Row:
     below = [state for other, state in states.items() if other.startswith(f"{technique}.")]
     raised = sorted(rule.name for rule in rules if proven.get(rule.name))
     return Row(

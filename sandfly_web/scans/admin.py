@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
 LISTED_SCANS = 15
+UNKNOWN = "\N{EN DASH}"
 TIMING_FIELDS = {"interval_s", "is_trickle", "blackout_start", "blackout_end", "time_zone"}
 SCHEDULE_FIELDS: list[Any] = [
     (None, {"fields": ["name", "is_enabled", "host_tags", "zones"]}),
@@ -73,6 +74,10 @@ class ErrorFilter(TextFilter):
         return queryset.filter(error_code=self.value()) if self.value() else queryset
 
 
+def has_answer(scan: Scan) -> bool:
+    return scan.status == Scan.Status.DONE
+
+
 def cancel(thing: Scan, _request: HttpRequest) -> str:
     scan = services.cancel_scan(thing)
     return "Scan cancelled." if scan.status == Scan.Status.CANCELLED else "The worker was asked to stop the scan."
@@ -81,12 +86,14 @@ def cancel(thing: Scan, _request: HttpRequest) -> str:
 @admin.register(Scan)
 class ScanAdmin(ReadOnlyAdmin):
     page_template = "console/pages/scan.html"
+    empty_title = "No scans yet"
+    empty_text = "Press “Scan now” on a host's page, or let a schedule do it."
     list_display = [
         "shown_status",
         "host_name",
         "asked",
         "origin",
-        "alert_count",
+        "alerts",
         "unanswered",
         "cpu",
         "wall",
@@ -142,21 +149,26 @@ class ScanAdmin(ReadOnlyAdmin):
     def origin(self, scan: Scan) -> str:
         return str(scan.schedule or scan.requested_by or "sandfly")
 
+    @display(description="Alerts")
+    def alerts(self, scan: Scan) -> str:
+        """Of a scan that failed nothing is known, which is not none."""
+        return str(scan.alert_count) if has_answer(scan) else UNKNOWN
+
     @display(description="No answer")
-    def unanswered(self, scan: Scan) -> int:
-        return scan.error_count + scan.skipped_count
+    def unanswered(self, scan: Scan) -> str:
+        return str(scan.error_count + scan.skipped_count) if has_answer(scan) else UNKNOWN
 
     @display(description="CPU")
     def cpu(self, scan: Scan) -> str:
-        return cost_facts(scan).cpu
+        return cost_facts(scan).cpu or UNKNOWN
 
     @display(description="Wall")
     def wall(self, scan: Scan) -> str:
-        return cost_facts(scan).wall
+        return cost_facts(scan).wall or UNKNOWN
 
     @display(description="Memory")
     def memory(self, scan: Scan) -> str:
-        return cost_facts(scan).memory
+        return cost_facts(scan).memory or UNKNOWN
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Scan]:
         queryset: QuerySet[Scan] = super().get_queryset(request)
@@ -198,7 +210,9 @@ def abort(thing: Schedule, _request: HttpRequest) -> str:
 class ScheduleAdmin(ConsoleAdmin):
     page_template = "console/pages/schedule.html"
     form = ScheduleForm
-    list_display = ["name", "is_enabled", "every", "types", "hosts_covered", "next_due"]
+    empty_title = "No schedules"
+    empty_text = "A schedule scans the hosts of its tags and zones again and again, at moments that nobody can foresee."
+    list_display = ["name", "enabled", "every", "types", "hosts_covered", "next_due"]
     search_fields = ["name"]
     autocomplete_fields = ["host_tags", "zones"]
     commands = {
@@ -212,6 +226,10 @@ class ScheduleAdmin(ConsoleAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
         queryset: QuerySet[Schedule] = super().get_queryset(request)
         return queryset.annotate(host_count=Count("scheduled_hosts"), due=Min("scheduled_hosts__next_due_at"))
+
+    @display(description="Enabled", ordering="is_enabled", boolean=True)
+    def enabled(self, schedule: Schedule) -> bool:
+        return schedule.is_enabled
 
     @display(description="Every", ordering="interval_s")
     def every(self, schedule: Schedule) -> str:
@@ -277,6 +295,9 @@ class ScanBatchAdmin(ReadOnlyAdmin):
     """Scans that were asked for together, and the page of all queues."""
 
     page_template = "console/pages/batch.html"
+    heading = "Scan batches"
+    empty_title = "No batches"
+    empty_text = "Scans that somebody asked for by hand or through the API are listed here together."
     list_display = ["asked", "requested_by", "shown_state", "scans"]
     list_select_related = ["requested_by"]
     list_filter = [("is_tripped", BooleanRadioFilter)]

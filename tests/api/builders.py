@@ -23,6 +23,7 @@ class WebMake(Make):
 
     def finding(self, host: Any = None, *, level: str = "high", **fields: Any) -> Any:
         from sandfly_web.findings.models import Finding, FindingEvent
+        from sandfly_web.findings.risk import weigh
 
         place = next(self._places)
         rule = fields.pop("rule", None)
@@ -45,6 +46,7 @@ class WebMake(Make):
         }
         finding = Finding.objects.create(host=host or self.host(), **{**defaults, **fields})
         FindingEvent.objects.create(finding=finding, kind=FindingEvent.Kind.CREATED)
+        weigh([finding.host_id])
         return finding
 
     def allowed(self, rule: Any, **changes: Any) -> Any:

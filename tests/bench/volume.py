@@ -113,8 +113,10 @@ RULES = """
     CREATE TEMPORARY TABLE volume_rule AS
     SELECT id, name, subject, title, tags, row_number() OVER (ORDER BY md5(name)) - 1 AS place
     FROM rules_rule WHERE type = 'detection'"""
-ANALYZED = ("inventory_host", "inventory_host_tags", "scans_scan", "findings_finding", "findings_record", "findings_hostrisk",
-    "findings_riskday")  # fmt: skip
+ANALYZED = (
+    "inventory_host", "inventory_host_tags", "scans_scan", "findings_finding", "findings_record", "findings_hostrisk",
+    "findings_riskday",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

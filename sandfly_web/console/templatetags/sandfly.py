@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django import template
+from django.contrib.admin import site
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -134,6 +135,13 @@ def list_url(opts: Options[Any]) -> str:
         return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
     except NoReverseMatch:
         return ""
+
+
+@register.filter
+def list_heading(opts: Options[Any]) -> str:
+    """What the list of a model's things is called."""
+    page = site._registry.get(opts.model)
+    return str(getattr(page, "heading", "") or opts.verbose_name_plural)
 
 
 @register.filter

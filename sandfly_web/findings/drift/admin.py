@@ -74,6 +74,8 @@ class BaselineAdmin(ConsoleAdmin):
     page_template = "console/pages/baseline.html"
     form = BaselineForm
     heading = "Drift"
+    empty_title = "No baselines"
+    empty_text = "A baseline is gathered from model hosts; what else the hosts of its tags show is found as drift."
     list_display = ["shown_name", "shown_state", "compares", "entries_now", "version"]
     list_display_links = ["shown_name"]
     list_filter = ["state"]

@@ -62,6 +62,10 @@ def word(kind: Kind, count: int) -> str:
 class IndicatorListAdmin(ConsoleAdmin):
     page_template = "console/pages/indicator_list.html"
     heading = "Indicators"
+    empty_title = "No lists of indicators"
+    empty_text = (
+        "Hashes, addresses, domains, paths and keys that are known to be bad; rules look for them on every visit."
+    )
     form = ListForm
     list_display = ["shown_name", "severity", "state", "entries", "not_used", "shown_origin", "imported"]
     list_display_links = ["shown_name"]

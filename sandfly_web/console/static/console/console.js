@@ -1,4 +1,5 @@
-// Small behaviours of the console: lists that renew themselves while a scan runs, and questions before what cannot be undone.
+// Small behaviours of the console: lists that renew themselves while a scan runs, questions before what cannot be undone,
+// keys that walk through a list, and moments in the time of whoever looks.
 "use strict";
 
 (function () {
@@ -37,11 +38,51 @@
     if (question && !window.confirm(question)) event.preventDefault();
   }
 
+  // j and k go down and up a list, x selects the row, Enter opens it: the link itself has the focus, so what is heard is
+  // what is seen. Nothing happens while somebody types.
+  function rowLinks() {
+    const rows = document.querySelectorAll("#result_list tr.data-row");
+    return Array.from(rows, (row) => row.querySelector("th a, td a")).filter(Boolean);
+  }
+
+  function isTyping(target) {
+    return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) && target.type !== "checkbox";
+  }
+
+  function walk(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || !"jkx".includes(event.key)) return;
+    const links = rowLinks();
+    const here = links.findIndex((link) => link.closest("tr").contains(document.activeElement));
+    if (event.key === "x") {
+      const box = here >= 0 && links[here].closest("tr").querySelector("input.action-select");
+      if (box) box.click();
+      return;
+    }
+    const next = links[Math.min(Math.max(here + (event.key === "j" ? 1 : -1), 0), links.length - 1)];
+    if (!next) return;
+    event.preventDefault();
+    next.classList.add("sf-here");
+    next.focus();
+    next.scrollIntoView({ block: "nearest" });
+  }
+
+  // Everything is told in UTC; the hover of a moment says it in the browser's own time too.
+  function tellLocalTime(event) {
+    const moment = event.target.closest && event.target.closest("time[datetime]");
+    if (!moment || moment.hasAttribute("data-sf-local")) return;
+    const local = new Date(moment.dateTime);
+    if (isNaN(local)) return;
+    moment.setAttribute("data-sf-local", "");
+    moment.title = `${moment.title} (${local.toLocaleString()} here)`;
+  }
+
   document.addEventListener("DOMContentLoaded", function () {
     const marker = document.querySelector("[data-sf-live]");
     const region = marker && document.getElementById(marker.getAttribute("data-sf-live"));
     if (region) keepRenewing(region);
     document.addEventListener("submit", askBefore);
+    document.addEventListener("keydown", walk);
+    document.addEventListener("mouseover", tellLocalTime);
     // Back to a form as it was filled in, which the browser keeps.
     for (const button of document.querySelectorAll("[data-sf-back]")) {
       button.addEventListener("click", () => window.history.back());

@@ -44,6 +44,7 @@ READABLE = (
     "findings.finding",
     "findings.findingevidence",
     "findings.widespreadfinding",
+    "findings.riskday",
     "findings.findingevent",
     "findings.record",
     "findings.allowlistentry",

@@ -13,6 +13,7 @@ from sandfly_web.findings.api import (
     FindingViewSet,
     ForensicRecordViewSet,
     RecordViewSet,
+    RiskDayViewSet,
     WidespreadViewSet,
 )
 from sandfly_web.findings.drift.api import BaselineViewSet
@@ -41,6 +42,7 @@ for name, viewset in {
     "findings": FindingViewSet,
     "widespread-findings": WidespreadViewSet,
     "finding-events": FindingEventViewSet,
+    "risk-days": RiskDayViewSet,
     "allowlist": AllowlistViewSet,
     "baselines": BaselineViewSet,
     "records": RecordViewSet,

@@ -29,6 +29,7 @@ from sandfly_web.findings.models import (
     FindingEvidence,
     ForensicRecord,
     Record,
+    RiskDay,
     WidespreadFinding,
 )
 from sandfly_web.findings.thing import thing
@@ -403,6 +404,37 @@ class FindingEventViewSet(ReadOnly):
     def get_queryset(self) -> QuerySet[FindingEvent]:
         queryset: QuerySet[FindingEvent] = super().get_queryset()
         return queryset.filter(created_at__lt=timezone.now() - EVENT_DELAY) if self.action == "list" else queryset
+
+
+class RiskDaySerializer(serializers.ModelSerializer[RiskDay]):
+    host = serializers.UUIDField(source="host_id", allow_null=True, read_only=True, help_text="Null: of all hosts.")
+
+    class Meta:
+        model = RiskDay
+        fields = ["id", "host", "day", "risk"]
+
+
+class RiskDayFilters(django_filters.FilterSet):
+    is_fleet = django_filters.BooleanFilter(
+        field_name="host", lookup_expr="isnull", help_text="The sum of all hosts, or single hosts."
+    )
+    day_after = django_filters.DateFilter(field_name="day", lookup_expr="gte", help_text="That day and later.")
+
+    class Meta:
+        model = RiskDay
+        fields = ["host", "day"]
+
+
+class RiskDayViewSet(ReadOnly):
+    """The risk of each host, and of the fleet, at the end of each of the last 90 days; today's is of the last hour.
+
+    Whoever may know only of some hosts is told of those, and not of the fleet.
+    """
+
+    queryset = RiskDay.objects.all()
+    serializer_class = RiskDaySerializer
+    filterset_class = RiskDayFilters
+    ordering = ("id",)
 
 
 class ForensicRecordSerializer(serializers.ModelSerializer[ForensicRecord]):

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import django_filters
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -18,6 +19,7 @@ from sandfly_web.accounts.audit import record_access
 from sandfly_web.api.errors import Conflict
 from sandfly_web.api.views import Resource
 from sandfly_web.findings.changes import changes_between
+from sandfly_web.findings.risk import host_trend
 from sandfly_web.inventory import services
 from sandfly_web.inventory.adding import HostExistsError, add_new_host, check_address, check_no_loop, check_same_zone
 from sandfly_web.inventory.discovery.identity import twins_of
@@ -213,11 +215,16 @@ class HostSerializer(serializers.ModelSerializer[Host]):
         child=serializers.CharField(), read_only=True, help_text="Where the same system answers as well."
     )
 
+    risk = serializers.IntegerField(
+        read_only=True, default=0, help_text="Its unresolved findings, weighed: critical 60, high 20, medium 5, low 1."
+    )
+
     class Meta:
         model = Host
         fields = [
             "id",
             "name",
+            "risk",
             "transport",
             "address",
             "port",
@@ -290,18 +297,29 @@ class TwinSerializer(serializers.Serializer[Any]):
     shares = serializers.CharField(help_text="SSH host key, machine-id, or both.")
 
 
+class RiskPointSerializer(serializers.Serializer[Any]):
+    day = serializers.DateField()
+    risk = serializers.IntegerField()
+
+
 class HostDetailSerializer(HostSerializer):
     """One host with what the list leaves out."""
 
     host_keys = HostKeySerializer(many=True, read_only=True)
     twins = serializers.SerializerMethodField(help_text="Other hosts that look like the same: copies of one image.")
 
+    risk_trend = serializers.SerializerMethodField(help_text="Its risk at the end of each day, the oldest first.")
+
+    @extend_schema_field(RiskPointSerializer(many=True))
+    def get_risk_trend(self, host: Host) -> Any:
+        return RiskPointSerializer(host_trend(host.pk), many=True).data
+
     @extend_schema_field(TwinSerializer(many=True))
     def get_twins(self, host: Host) -> Any:
         return TwinSerializer(twins_of(host), many=True).data
 
     class Meta(HostSerializer.Meta):
-        fields = [*HostSerializer.Meta.fields, "profile", "host_keys", "twins"]
+        fields = [*HostSerializer.Meta.fields, "profile", "host_keys", "twins", "risk_trend"]
         read_only_fields = [*HostSerializer.Meta.read_only_fields, "profile"]
 
 
@@ -387,6 +405,9 @@ class RetriedSerializer(serializers.Serializer[Any]):
 class HostFilters(django_filters.FilterSet):
     tag = django_filters.CharFilter(field_name="tags__name", help_text="Name of a tag.")
     is_retired = django_filters.BooleanFilter(field_name="retired_at", lookup_expr="isnull", exclude=True)
+    min_risk = django_filters.NumberFilter(
+        field_name="weight__risk", lookup_expr="gte", min_value=1, max_value=2**31 - 1, help_text="At least so much."
+    )
     name_contains = django_filters.CharFilter(field_name="name", lookup_expr="icontains")
     last_seen_before = django_filters.IsoDateTimeFilter(field_name="last_seen_at", lookup_expr="lt")
     last_seen_after = django_filters.IsoDateTimeFilter(field_name="last_seen_at", lookup_expr="gte")
@@ -399,7 +420,7 @@ class HostFilters(django_filters.FilterSet):
 class HostViewSet(Resource):
     """The Linux systems that are watched."""
 
-    queryset = Host.objects.prefetch_related("tags").defer("profile")
+    queryset = Host.objects.prefetch_related("tags").defer("profile").annotate(risk=Coalesce("weight__risk", 0))
     serializer_class = HostSerializer
     filterset_class = HostFilters
     ordering = ("name", "id")

@@ -12,7 +12,7 @@ from tests.server.builders import NOW
 def world(make: WebMake) -> dict[str, Any]:
     """`app_model` → a row; several rows of one model are there where pages compare them."""
     from sandfly_web.accounts.models import ApiToken
-    from sandfly_web.findings.models import Baseline, ForensicRecord, SavedHunt, WidespreadFinding
+    from sandfly_web.findings.models import Baseline, ForensicRecord, RiskDay, SavedHunt, WidespreadFinding
     from sandfly_web.inventory.models import CredentialSet, Discovery
     from sandfly_web.scans.models import ScanBatch
 
@@ -33,6 +33,7 @@ def world(make: WebMake) -> dict[str, Any]:
     things["findings_widespreadfinding"] = WidespreadFinding.objects.create(
         rule=things["rules_rule"], subject="process", thing="/tmp/x", host_count=9, watched_count=10, counted_at=NOW
     )
+    things["findings_riskday"] = RiskDay.objects.create(host=scan.host, day=NOW.date(), risk=20)
     things["scans_scanbatch"] = ScanBatch.objects.create()
     things["rules_incident"] = make.rule("incident")
     assert ApiToken.objects.exists()

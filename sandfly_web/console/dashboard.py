@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, Q, Sum
-from django.db.models.functions import TruncDate
 from django.urls import reverse
 from django.utils import timezone
 
@@ -17,7 +16,7 @@ from sandfly_web.console.attack.page import matrix_of
 from sandfly_web.console.sparkline import sparkline
 from sandfly_web.findings.groups import first_groups
 from sandfly_web.findings.models import Finding, HostRisk, WidespreadFinding
-from sandfly_web.findings.risk import RISK_WEIGHTS, fleet_trend
+from sandfly_web.findings.risk import APPEARED_DAYS, RISK_WEIGHTS, appeared, fleet_trend
 from sandfly_web.inventory.models import Host
 from sandfly_web.rules.models import Severity
 from sandfly_web.scans.models import Scan, ScanBatch, Schedule
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
-CHART_DAYS = 14
 SUMS = {level: Sum(level) for level in Severity.values}
 RISK_COLUMNS = ("risk", *Severity.values, "host__name")
 TABLE_ROWS = 8
@@ -95,14 +93,16 @@ def finding_part(now: datetime) -> dict[str, Any]:
         "widespread": WidespreadFinding.objects.select_related("rule")[:HOST_ROWS],
         "chart": bars,
         "chart_most": max(bar.count for bar in bars),
-        "chart_width": CHART_DAYS * BAR_STEP,
+        "chart_width": APPEARED_DAYS * BAR_STEP,
         "chart_height": CHART_HEIGHT,
     }
 
 
 def risky_hosts() -> list[dict[str, Any]]:
     """Those whose unresolved findings weigh most; `share` is of the first one, in percent."""
-    hosts = list(HostRisk.objects.filter(risk__gt=0).select_related("host").only(*RISK_COLUMNS)[:HOST_ROWS])
+    weighed = HostRisk.objects.filter(risk__gt=0).select_related("host").only(*RISK_COLUMNS)
+    # By id where they weigh the same: by name, all would be joined for the first few.
+    hosts = list(weighed.order_by("-risk", "host_id")[:HOST_ROWS])
     most = hosts[0].risk if hosts else 1
     return [
         {
@@ -120,19 +120,7 @@ def risky_hosts() -> list[dict[str, Any]]:
 
 def chart(now: datetime) -> list[Bar]:
     """New findings a day, stacked by severity, the oldest day first."""
-    first = (now - timedelta(days=CHART_DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    new = (
-        Finding.objects.filter(first_seen_at__gte=first)
-        .order_by()
-        .annotate(day=TruncDate("first_seen_at"))
-        .values_list("day", "level_rank")
-        .annotate(rows=Count("*"))
-    )
-    per_day: dict[date, Counter[str]] = {first.date() + timedelta(days=n): Counter() for n in range(CHART_DAYS)}
-    levels = list(Severity.values)
-    for day, rank, count in new:
-        if day in per_day:
-            per_day[day][levels[rank]] += count
+    per_day = {day: Counter(dict(zip(Severity.values, counts, strict=True))) for day, counts in appeared(now).items()}
     highest = max(1, *(found.total() for found in per_day.values()))
     return [bar(place, day, found, highest) for place, (day, found) in enumerate(per_day.items())]
 
@@ -167,7 +155,7 @@ def scan_part(now: datetime) -> dict[str, Any]:
     recent = Scan.objects.filter(created_at__gte=now - timedelta(days=1)).order_by()
     counts = dict(recent.values_list("status").annotate(rows=Count("*")))
     failures = recent.filter(status__in=[Scan.Status.FAILED, Scan.Status.EXPIRED]).values_list("error_code")
-    active = Scan.objects.filter(status__in=Scan.UNFINISHED).select_related("host").order_by("-status", "created_at")
+    active = Scan.objects.filter(Scan.UNDER_WAY).select_related("host").order_by("-status", "created_at")
     listing = reverse("admin:scans_scan_changelist")
     return {
         "scan_states": [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.postgres.search import SearchQuery
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.urls import path
@@ -30,7 +32,7 @@ from sandfly_web.findings.bulk.page import triage_all_view
 from sandfly_web.findings.drift import admin as drift_admin  # noqa: F401 - registers its pages
 from sandfly_web.findings.groups import UNSHOWN
 from sandfly_web.findings.hunting import admin as hunting_admin  # noqa: F401 - registers its page
-from sandfly_web.findings.models import Finding, FindingEvidence, ForensicRecord, Record
+from sandfly_web.findings.models import Finding, FindingEvidence, ForensicRecord, Record, Words
 from sandfly_web.findings.thing import thing as thing_of
 from sandfly_web.inventory.models import Host
 from sandfly_web.rules.models import Rule, Severity
@@ -168,7 +170,7 @@ class FindingAdmin(ReadOnlyAdmin):
     ]
     # What there is to find is in get_search_results.
     search_fields = ["title"]
-    search_help_text = "Rule or host; else words of the explanation"
+    search_help_text = "Rule or host; else beginnings of words of the explanation"
     list_before_template = "console/parts/keys.html"
     ordering = ["-level_rank", "-last_seen_at", "id"]
     sortable_by: list[str] = []
@@ -232,8 +234,14 @@ class FindingAdmin(ReadOnlyAdmin):
         """By rules and hosts with such names, which are few; the explanations, which are many, only without any."""
         words = search_term.split()
         named = [named_so(word) for word in words]
-        by_text = [Q(explanation__icontains=word) | Q(title__icontains=word) for word in words]
-        return queryset.filter(*(name or text for name, text in zip(named, by_text, strict=True))), False
+        texts = [word for word, name in zip(words, named, strict=True) if name is None]
+        found = queryset.filter(*(name for name in named if name is not None))
+        for word in texts:
+            found = found.filter(Q(explanation__icontains=word) | Q(title__icontains=word))
+        query = word_query(" ".join(texts))
+        if query is None:
+            return found, False
+        return found.annotate(words=Words("title", "explanation")).filter(words=query), False
 
     def has_triage_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm(TRIAGE))
@@ -337,6 +345,15 @@ def named_so(word: str) -> Q | None:
     if not rules and not hosts and not unruled.exists():
         return None
     return Q(rule__in=rules) | Q(host__in=hosts) | Q(rule=None, pk__in=unruled.order_by().values("pk"))
+
+
+def word_query(text: str) -> SearchQuery | None:
+    """What an index can narrow a search to: words that begin with each run of letters and digits of the text.
+
+    None for a text without any; then every explanation is read.
+    """
+    runs = re.findall(r"[a-z0-9]+", text.lower())
+    return SearchQuery(" & ".join(f"{run}:*" for run in runs), config="simple", search_type="raw") if runs else None
 
 
 def parse_uuid(value: object) -> uuid.UUID | None:

@@ -33,7 +33,7 @@ from sandfly_web.findings.models import (
     WidespreadFinding,
 )
 from sandfly_web.findings.thing import thing
-from sandfly_web.inventory.models import Host
+from sandfly_web.inventory.models import Host, Tag
 from sandfly_web.rules.models import Severity
 
 if TYPE_CHECKING:
@@ -179,8 +179,12 @@ class FindingFilters(django_filters.FilterSet):
         fields = ["host", "rule", "rule_name", "subject", "fingerprint"]
 
     def filter_host_tag(self, queryset: QuerySet[Finding], _name: str, value: str) -> QuerySet[Finding]:
-        """By the hosts: joined, every finding of the tag would be read and sorted for one page."""
-        return queryset.filter(host__in=Host.objects.filter(tags__name=value).order_by().values("pk"))
+        """By the hosts: joined, every finding of the tag would be read and sorted for one page.
+
+        The tag is looked up first: only of an id does PostgreSQL know how many hosts have it.
+        """
+        tags = list(Tag.objects.filter(name=value).order_by().values_list("pk", flat=True))
+        return queryset.filter(host__in=Host.tags.through._default_manager.filter(tag__in=tags).values("host_id"))
 
     def filter_level(self, queryset: QuerySet[Finding], _name: str, value: list[str]) -> QuerySet[Finding]:
         """By rank, which is what the index of the list begins with."""

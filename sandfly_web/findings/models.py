@@ -5,12 +5,25 @@ from __future__ import annotations
 import uuid
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 
 from sandfly_web.inventory.models import Host, Tag
 from sandfly_web.inventory.scope import HostScopedManager
 from sandfly_web.rules.models import Rule, Severity
 from sandfly_web.scans.models import Scan
+
+
+class Words(models.Func):
+    """The words of texts as a tsvector: runs of ASCII letters and digits, in lower case, of whatever language.
+
+    PostgreSQL's own parser would take a path for one word.
+    """
+
+    template = "to_tsvector('simple', regexp_replace(%(expressions)s, '[^A-Za-z0-9]+', ' ', 'g'))"
+    arg_joiner = " || ' ' || "
+    output_field = SearchVectorField()
 
 
 class Finding(models.Model):
@@ -97,6 +110,8 @@ class Finding(models.Model):
             ),
             # What somebody has to do; few findings are assigned.
             models.Index(fields=["assignee"], name="finding_assignee", condition=models.Q(assignee__isnull=False)),
+            # Text search of the console. To be found by any part of a word would need an extension.
+            GinIndex(Words("title", "explanation"), name="finding_words"),
             # What an allow-list entry hides; few findings are.
             models.Index(
                 fields=["allowed_by"], name="finding_allowed_by", condition=models.Q(allowed_by__isnull=False)
@@ -209,6 +224,8 @@ class RiskDay(models.Model):
     )
     day = models.DateField()
     risk = models.PositiveBigIntegerField()
+    # Of all hosts only: findings first seen on that day, by severity, the least first. Null: not counted.
+    appeared = models.JSONField(null=True, editable=False)
 
     host_path = "host"
     objects = HostScopedManager()

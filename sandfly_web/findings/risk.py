@@ -6,15 +6,16 @@ Whoever changes findings says so by `weigh`; once an hour `keep_risk` counts eve
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
-from django.db.models import Sum
+from django.db.models import Count, Sum
+from django.db.models.functions import TruncDate
 
-from sandfly_web.findings.models import HostRisk, RiskDay
+from sandfly_web.findings.models import Finding, HostRisk, RiskDay
 from sandfly_web.inventory.scope import present_limit
 from sandfly_web.rules.models import Severity
 
@@ -70,6 +71,12 @@ _FLEET_DAY = """
 """
 
 
+# What a start page shows; of a day that is over, findings no longer change when they were first seen.
+APPEARED_DAYS = 14
+# A visit that ended before midnight may be stored after it.
+OPEN_DAYS = 2
+
+
 @dataclass(frozen=True)
 class Point:
     """The risk at the end of a day; of today, as it was within the last hour."""
@@ -97,10 +104,53 @@ def keep_risk(now: datetime) -> None:
         weigh(None)
         for statement in (_HOST_DAYS, _FLEET_DAY):
             cursor.execute(statement, {"day": now.date()})
+        keep_appeared(now)
     oldest = now.date() - timedelta(days=KEPT_DAYS)
     # Each day has a row of the fleet: without an old one of those nothing is old.
     if RiskDay.objects.filter(host=None, day__lt=oldest).exists():
         RiskDay.objects.filter(day__lt=oldest).delete()
+
+
+def keep_appeared(now: datetime) -> None:
+    """Count the new findings of the days that can still get some, and of those that were never counted."""
+    today = now.date()
+    window = [today - timedelta(days=ago) for ago in range(APPEARED_DAYS)]
+    fleet = RiskDay.objects.filter(host=None, day__in=window)
+    settled = set(fleet.exclude(appeared=None).values_list("day", flat=True)) - set(window[:OPEN_DAYS])
+    counts = count_appeared(day for day in window if day not in settled)
+    rows = list(fleet.filter(day__in=counts))
+    for row in rows:
+        row.appeared = counts[row.day]
+    RiskDay.objects.bulk_update(rows, ["appeared"])
+
+
+def count_appeared(days: Iterable[date]) -> dict[date, list[int]]:
+    """Findings first seen on each of these days, by severity, the least first. One query over the span of them."""
+    counts = {day: [0] * len(Severity.values) for day in days}
+    if not counts:
+        return counts
+    first = datetime.combine(min(counts), time.min, UTC)
+    found = Finding.objects.filter(first_seen_at__gte=first).order_by()
+    last = max(counts)
+    found = found.filter(first_seen_at__lt=datetime.combine(last + timedelta(days=1), time.min, UTC))
+    for day, rank, number in (
+        found.annotate(day=TruncDate("first_seen_at")).values_list("day", "level_rank").annotate(rows=Count("*"))
+    ):
+        if day in counts:
+            counts[day][rank] = number
+    return counts
+
+
+def appeared(now: datetime) -> dict[date, list[int]]:
+    """The last APPEARED_DAYS, the oldest first: what is kept of the days that are over, and today's as it is now."""
+    today = now.date()
+    window = [today - timedelta(days=ago) for ago in reversed(range(APPEARED_DAYS))]
+    kept: dict[date, list[int]] = {}
+    if present_limit() is None:
+        over = RiskDay.objects.filter(host=None, day__in=window[:-OPEN_DAYS]).exclude(appeared=None)
+        kept = {day: list(counts or ()) for day, counts in over.values_list("day", "appeared")}
+    live = count_appeared(day for day in window if day not in kept)
+    return {day: kept[day] if day in kept else live[day] for day in window}
 
 
 def risk_of(host_id: UUID) -> HostRisk:

@@ -88,7 +88,15 @@ def build_rows(rules: Iterable[Teacher], proven: Proven) -> list[Row]:
             for technique in rule.techniques:
                 by_technique.setdefault(technique, []).append(rule)
     states = {technique: _state(by_technique.get(technique, ()), proven) for technique in TECHNIQUES}
-    return [_row(technique, by_technique.get(technique, []), states, proven) for technique in sorted(TECHNIQUES)]
+    below: dict[str, list[State]] = {}
+    for technique, state in states.items():
+        parent, is_part, _number = technique.partition(".")
+        if is_part:
+            below.setdefault(parent, []).append(state)
+    return [
+        _row(technique, by_technique.get(technique, []), (states[technique], below.get(technique, [])), proven)
+        for technique in sorted(TECHNIQUES)
+    ]
 
 
 def _state(rules: Iterable[Teacher], proven: Proven) -> State:
@@ -98,16 +106,17 @@ def _state(rules: Iterable[Teacher], proven: Proven) -> State:
     return State.TESTED if any(rule.tests for rule in found) else State.MISSING
 
 
-def _row(technique: str, rules: list[Teacher], states: Mapping[str, State], proven: Proven) -> Row:
-    below = [state for other, state in states.items() if other.startswith(f"{technique}.")]
+def _row(technique: str, rules: list[Teacher], states: tuple[State, list[State]], proven: Proven) -> Row:
+    """`states` is its own and those of its sub-techniques."""
+    state, below = states
     raised = sorted(rule.name for rule in rules if proven.get(rule.name))
     return Row(
         id=technique,
         name=TECHNIQUE_NAMES[technique],
         tactics=TECHNIQUES[technique],
         platform="containers" if technique in NOT_LINUX else "linux",
-        state=states[technique],
-        below=next((state for state in State if state in below), State.MISSING),
+        state=state,
+        below=next((one for one in State if one in below), State.MISSING),
         proven=tuple(raised),
         rules=tuple(sorted(rule.name for rule in rules)),
         behaviours=tuple(sorted({behaviour for name in raised for behaviour in proven[name]})),

@@ -175,7 +175,7 @@ class ScanAdmin(ReadOnlyAdmin):
         return queryset.select_related("host", "schedule", "requested_by")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        is_live = Scan.objects.filter(status__in=Scan.UNFINISHED).exists()
+        is_live = Scan.objects.filter(Scan.UNDER_WAY).exists()
         return super().changelist_view(request, {**(extra_context or {}), "is_live": is_live})
 
     def page_title(self, thing: Scan) -> str:

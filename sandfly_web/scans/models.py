@@ -210,6 +210,10 @@ class Scan(models.Model):
         EXPIRED = "expired", "Expired"
 
     UNFINISHED = (Status.QUEUED, Status.RUNNING)
+    # The same in the terms of the two indexes that hold them: few of very many rows.
+    UNDER_WAY = models.Q(status=Status.QUEUED, dispatched_at__isnull=True) | models.Q(
+        status__in=UNFINISHED, dispatched_at__isnull=False
+    )
     FINAL = (Status.DONE, Status.FAILED, Status.CANCELLED, Status.EXPIRED)
 
     Priority = Priority

@@ -284,7 +284,17 @@ def test_scan_page_names_the_steps_in_their_order_and_the_total_apart(make: WebM
 
 @pytest.mark.parametrize(
     ("words", "found"),
-    [("web", {"On web"}), ("Rule named", {"Of the rule"}), ("/opt/x", {"By text"}), ("web /opt/x", set())],
+    [
+        ("web", {"On web"}),
+        ("Rule named", {"Of the rule"}),
+        ("/opt/x", {"By text"}),
+        ("web /opt/x", set()),
+        ("pt/x", set()),
+        ("OPT", {"By text"}),
+        ("%", set()),
+        ("ünd", {"In words"}),
+        ("runs ünd", {"In words"}),
+    ],
 )
 def test_findings_are_searched_by_hosts_and_rules_else_by_explanation(
     make: WebMake, console: Client, words: str, found: set[str]
@@ -293,6 +303,7 @@ def test_findings_are_searched_by_hosts_and_rules_else_by_explanation(
     make.finding(make.host(name="web-1"), title="On web", rule=make.rule(title="A"))
     make.finding(other, title="Of the rule", rule=make.rule(title="Rule named so"))
     make.finding(other, title="By text", rule=make.rule(title="B"), explanation="runs /opt/x")
+    make.finding(other, title="In words", rule=make.rule(title="C"), explanation="it runs ünd walks")
 
     page = console.get(reverse("admin:findings_finding_changelist"), {"q": words})
 

@@ -9,7 +9,18 @@ import pytest
 from sandfly_web.findings import services
 from sandfly_web.findings.allowlist.services import end
 from sandfly_web.findings.models import Finding, HostRisk, RiskDay
-from sandfly_web.findings.risk import KEPT_DAYS, RISK_WEIGHTS, Point, fleet_trend, host_trend, keep_risk, risk_of, weigh
+from sandfly_web.findings.risk import (
+    APPEARED_DAYS,
+    KEPT_DAYS,
+    RISK_WEIGHTS,
+    Point,
+    appeared,
+    fleet_trend,
+    host_trend,
+    keep_risk,
+    risk_of,
+    weigh,
+)
 from sandfly_web.inventory.models import Tag
 from sandfly_web.inventory.scope import limited_to
 from tests.api.builders import WebMake
@@ -157,3 +168,48 @@ def test_a_deleted_host_leaves_no_rows(make):
 
     assert not HostRisk.objects.exists()
     assert list(RiskDay.objects.values_list("host", "day")) == [(None, date(NOW.year, NOW.month, NOW.day))]
+
+
+class TestNewFindings:
+    def test_days_that_are_over_are_kept_and_today_is_counted(self, make, django_assert_num_queries):
+        days = [NOW - timedelta(days=ago) for ago in (0, 1, 5, 20)]
+        for moment, level in zip(days, ("low", "high", "critical", "medium"), strict=True):
+            make.finding(level=level, first_seen_at=moment)
+        for ago in range(6):
+            keep_risk(NOW - timedelta(days=ago))
+        keep_risk(NOW)
+
+        with django_assert_num_queries(2):
+            counts = appeared(NOW)
+
+        assert len(counts) == APPEARED_DAYS
+        assert {day: found for day, found in counts.items() if any(found)} == {
+            days[2].date(): [0, 0, 0, 0, 1],
+            days[1].date(): [0, 0, 0, 1, 0],
+            days[0].date(): [0, 1, 0, 0, 0],
+        }
+
+    def test_what_is_stored_late_is_counted_for_its_day(self, make):
+        keep_risk(NOW - timedelta(days=1))
+        make.finding(level="high", first_seen_at=NOW - timedelta(days=1))
+
+        keep_risk(NOW)
+
+        assert RiskDay.objects.get(host=None, day=NOW.date() - timedelta(days=1)).appeared == [0, 0, 0, 1, 0]
+        assert appeared(NOW)[NOW.date() - timedelta(days=1)] == [0, 0, 0, 1, 0]
+
+    def test_whoever_is_limited_to_hosts_is_told_of_those(self, make):
+        tag = Tag.objects.create(name="mine")
+        mine, other = make.host(), make.host()
+        mine.tags.add(tag)
+        moment = NOW - timedelta(days=5)
+        make.finding(mine, level="low", first_seen_at=moment)
+        make.finding(other, level="low", first_seen_at=moment)
+        for ago in range(6):
+            keep_risk(NOW - timedelta(days=ago))
+
+        with limited_to((frozenset({tag.pk}),)):
+            own = appeared(NOW)[moment.date()]
+
+        assert own == [0, 1, 0, 0, 0]
+        assert appeared(NOW)[moment.date()] == [0, 2, 0, 0, 0]

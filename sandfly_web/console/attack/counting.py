@@ -15,7 +15,7 @@ from sandfly_web.rules.models import Rule
 
 RECENT_DAYS = 30
 # Of one rule: a heat map needs to tell some from many, not many from more.
-MOST_OF_A_RULE = 100
+MOST_OF_A_RULE = 50
 MOST_UNRULED = 1000
 
 

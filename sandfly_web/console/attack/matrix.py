@@ -10,7 +10,7 @@ from functools import cache
 from sandfly_web.rules.coverage import Proven, Row, State, Teacher, build_rows, by_tactic, read_proven, summarise
 
 # Findings from which a cell is hot, warmer, warm; fewer than the last are none.
-HEAT = ((100, 4), (20, 3), (5, 2), (1, 1))
+HEAT = ((50, 4), (15, 3), (4, 2), (1, 1))
 WORDS = {
     State.PROVEN: "proven: the behaviour was enacted on a host and found",
     State.TESTED: "tested: rules were tried on recorded facts",
@@ -109,15 +109,16 @@ def proven() -> Proven:
 
 def build_matrix(rules: Iterable[Teacher], found: Counter[str], proof: Proven) -> Matrix:
     rows = build_rows(rules, proof)
+    below: dict[str, list[Row]] = {}
+    for row in rows:
+        parent, is_part, _number = row.id.partition(".")
+        if is_part:
+            below.setdefault(parent, []).append(row)
     columns = [
-        Column(tactic, [cell(row, rows_below(row, rows), found) for row in listed if "." not in row.id])
+        Column(tactic, [cell(row, below.get(row.id, []), found) for row in listed if "." not in row.id])
         for tactic, listed in by_tactic(rows)
     ]
     return Matrix(columns, rows, found)
-
-
-def rows_below(row: Row, rows: Iterable[Row]) -> list[Row]:
-    return [other for other in rows if other.id.startswith(f"{row.id}.")]
 
 
 def cell(row: Row, below: list[Row], found: Counter[str]) -> Cell:

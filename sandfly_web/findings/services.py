@@ -109,7 +109,7 @@ def _change(
     allowed: Iterable[str],
     change: Callable[[Finding], None],
 ) -> list[Finding]:
-    """Change all of them or, when one may not be changed so, none. Three queries, however many there are."""
+    """Change all of them or, when one may not be changed so, none. As many queries for many as for few."""
     ids = [finding.pk for finding in findings]
     _check_bounds(ids, comment)
     with transaction.atomic():

@@ -114,7 +114,7 @@ LIMITED = (
     - rights("add change", "findings.allowlistentry")
     - rights("change", "ssh_keys.sshkey")
     - rights("view add", "ssh_keys.keyremoval")
-    - rights("view", "inventory.discovery", "inventory.sweep", "findings.widespreadfinding")
+    - rights("view", "inventory.discovery", "inventory.sweep", "findings.widespreadfinding", "findings.baseline")
 )
 
 ROLE_RIGHTS = {

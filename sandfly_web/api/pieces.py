@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from django.http import StreamingHttpResponse
@@ -61,11 +62,19 @@ def wants_lines(request: Request) -> bool:
 
 
 def lines(queryset: QuerySet[Any], serializer: Any) -> StreamingHttpResponse:
-    """All rows in the order of the list, read in batches."""
-    renderer = JSONRenderer()
+    """All rows in the order of the list, read in batches.
+
+    They are read after the request has ended, but in its context: what it may know of hosts holds for what rows are
+    related to, which is only read then.
+    """
+    renderer, context = JSONRenderer(), copy_context()
 
     def rows() -> Iterator[bytes]:
         for row in queryset.iterator(chunk_size=READ_AT_ONCE):
             yield renderer.render(serializer.to_representation(row)) + b"\n"
 
-    return StreamingHttpResponse(rows(), content_type=CONTENT_TYPE)
+    def in_context(rows: Iterator[bytes]) -> Iterator[bytes]:
+        while (line := context.run(next, rows, None)) is not None:
+            yield line
+
+    return StreamingHttpResponse(in_context(rows()), content_type=CONTENT_TYPE)

@@ -20,6 +20,7 @@ from sandfly_web.findings.risk import APPEARED_DAYS, RISK_WEIGHTS, appeared, fle
 from sandfly_web.inventory.models import Host
 from sandfly_web.rules.models import Severity
 from sandfly_web.scans.models import Scan, ScanBatch, Schedule
+from sandfly_web.scans.queue.overview import known_batches
 
 if TYPE_CHECKING:
     from datetime import date
@@ -157,6 +158,7 @@ def scan_part(now: datetime) -> dict[str, Any]:
     failures = recent.filter(status__in=[Scan.Status.FAILED, Scan.Status.EXPIRED]).values_list("error_code")
     active = Scan.objects.filter(Scan.UNDER_WAY).select_related("host").order_by("-status", "created_at")
     listing = reverse("admin:scans_scan_changelist")
+    tripped = known_batches(ScanBatch.objects.filter(is_tripped=True))
     return {
         "scan_states": [
             Tile(status.value, str(status.label), counts[status.value], f"{listing}?status={status.value}")
@@ -169,5 +171,5 @@ def scan_part(now: datetime) -> dict[str, Any]:
         ],
         "active_scans": active[:HOST_ROWS],
         "tripped_schedules": Schedule.objects.filter(is_tripped=True).only("name", "pause_reason")[:HOST_ROWS],
-        "tripped_batches": ScanBatch.objects.filter(is_tripped=True).only("created_at", "pause_reason")[:HOST_ROWS],
+        "tripped_batches": tripped.only("created_at", "pause_reason")[:HOST_ROWS],
     }

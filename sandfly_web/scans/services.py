@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from sandfly_web.broker import redis_client
 from sandfly_web.findings.models import Finding, FindingEvent
 from sandfly_web.inventory.models import Host
+from sandfly_web.inventory.scope import present_limit
 from sandfly_web.rules.indicators.services import active_sets
 from sandfly_web.rules.indicators.sets import find_kinds
 from sandfly_web.rules.models import Rule
@@ -229,6 +230,7 @@ def pause(watched: Schedule | ScanBatch, reason: str, *, is_tripped: bool = Fals
     """Begin no further visits until `resume`; those under way end as they would. Raises ValidationError."""
     if watched.paused_at is not None:
         raise ValidationError("it is paused already")
+    _check_known(watched)
     watched.paused_at, watched.pause_reason, watched.is_tripped = timezone.now(), reason, is_tripped
     watched.save(update_fields=["paused_at", "pause_reason", "is_tripped"])
 
@@ -240,6 +242,7 @@ def resume(watched: Schedule | ScanBatch) -> None:
     """
     if watched.paused_at is None:
         raise ValidationError("it is not paused")
+    _check_known(watched)
     now = timezone.now()
     waited = now - watched.paused_at
     waiting = scans_of(watched).filter(status=Scan.Status.QUEUED, dispatched_at__isnull=True)
@@ -247,6 +250,16 @@ def resume(watched: Schedule | ScanBatch) -> None:
     watched.paused_at, watched.pause_reason, watched.is_tripped, watched.watched_from = None, "", False, now
     watched.save(update_fields=["paused_at", "pause_reason", "is_tripped", "watched_from"])
     nudge_dispatch()
+
+
+def _check_known(watched: Schedule | ScanBatch) -> None:
+    """Raises ValidationError where it has scans of hosts that the request may not know of."""
+    column = "schedule" if isinstance(watched, Schedule) else "batch"
+    if present_limit() is None:
+        return
+    every = Scan._base_manager.filter(**{column: watched.pk})
+    if every.exclude(pk__in=scans_of(watched).values("pk")).exists():
+        raise ValidationError("it scans hosts of others, too; stop the scans of yours one by one")
 
 
 def scans_of(watched: Schedule | ScanBatch) -> QuerySet[Scan]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -105,6 +106,51 @@ def test_what_acts_on_hosts_of_others_is_no_right_of_a_limited_person(make: WebM
     client = token_of(make.person("admin", is_superuser=True), "mine")
 
     assert getattr(client, method)(f"/api/v1/{path}", {}, format="json").status_code == 403
+
+
+def test_lines_of_an_export_are_read_within_the_limit(make: WebMake) -> None:
+    """They are read once the view has answered, and with them what rows are related to."""
+    hidden, host = make.host(name=HIDDEN), mine(make)
+    make.allowed(make.rule(), hosts=[hidden, host])
+
+    answer = token_of(make.person("analyst"), "mine").get("/api/v1/allowlist?export=ndjson")
+
+    assert [json.loads(line)["hosts"] for line in b"".join(answer.streaming_content).splitlines()] == [[str(host.pk)]]
+
+
+def test_what_model_hosts_hold_is_not_told_to_people_who_may_not_know_of_them(make: WebMake) -> None:
+    from sandfly_web.findings.models import Baseline
+
+    baseline = Baseline.objects.create(name="Web servers", subjects={"user": "moderate"})
+    client = token_of(make.person("admin", is_superuser=True), "mine")
+
+    for path in ("", f"/{baseline.pk}", f"/{baseline.pk}/export", f"/{baseline.pk}/versions"):
+        assert client.get(f"/api/v1/baselines{path}").status_code == 403, path
+
+
+def test_a_batch_that_scans_hosts_of_others_too_is_not_paused_nor_resumed_by_a_limited_person(make: WebMake) -> None:
+    from sandfly_web.scans.services import RuleChoice, pause, request_scans
+
+    make.rule()
+    host = mine(make)
+    both = request_scans([host, make.host(name=HIDDEN)], RuleChoice()).id
+    own, foreign = (request_scans([one], RuleChoice()).id for one in (host, make.host(name="web-2")))
+    client = token_of(make.person("responder"), "mine")
+
+    assert {row["id"] for row in client.get("/api/v1/batches").json()["results"]} == {str(both), str(own)}
+    assert client.post(f"/api/v1/batches/{foreign}/pause", {}, format="json").status_code == 404
+    assert client.post(f"/api/v1/batches/{both}/pause", {}, format="json").status_code == 409
+    assert client.post(f"/api/v1/batches/{own}/pause", {}, format="json").status_code == 200
+    pause(batch_of(both), "by its owner")
+    assert client.post(f"/api/v1/batches/{both}/resume", {}, format="json").status_code == 409
+    assert batch_of(both).pause_reason == "by its owner"
+    assert str(foreign) not in client.get("/api/v1/queue").content.decode()
+
+
+def batch_of(key: Any) -> Any:
+    from sandfly_web.scans.models import ScanBatch
+
+    return ScanBatch.objects.get(pk=key)
 
 
 def test_a_host_must_have_a_tag_of_the_user_and_one_of_the_token(make: WebMake) -> None:

@@ -103,9 +103,6 @@ class BaselineViewSet(Resource):
     action_permissions: ClassVar[dict[str, str]] = {
         **dict.fromkeys(("gather", "enforce", "pause", "accept"), CHANGE),
         "load": "findings.add_baseline",
-        "differences": "findings.view_finding",
-        "export": "findings.view_record",
-        "versions": "findings.view_baseline",
     }
 
     def get_queryset(self) -> Any:

@@ -21,6 +21,7 @@ from sandfly_web.scans.models import Scan, ScanBatch
 from sandfly_web.scans.queue.overview import counts_of, look, with_counts
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
     from rest_framework.request import Request
 
 
@@ -66,7 +67,7 @@ class ScanBatchFilters(django_filters.FilterSet):
 class ScanBatchViewSet(ReadOnly):
     """Scans that were asked for together, newest first."""
 
-    queryset = with_counts(ScanBatch.objects.select_related("requested_by").defer("sealed"))
+    queryset = ScanBatch.objects.select_related("requested_by").defer("sealed")
     serializer_class = ScanBatchSerializer
     filterset_class = ScanBatchFilters
     ordering = ("-created_at", "id")
@@ -75,6 +76,9 @@ class ScanBatchViewSet(ReadOnly):
         "resume": "scans.change_scan",
         "abort": "scans.change_scan",
     }
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return with_counts(super().get_queryset())
 
     @extend_schema(request=PauseSerializer, responses=ScanBatchSerializer)
     @action(detail=True, methods=["post"])

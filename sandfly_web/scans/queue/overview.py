@@ -9,12 +9,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import connection
-from django.db.models import Count, Min, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import JSONObject
 from redis.exceptions import RedisError
 
 from sandfly_web.broker import redis_client
 from sandfly_web.inventory.models import Zone
+from sandfly_web.inventory.scope import present_limit
 from sandfly_web.scans.models import Scan, ScanBatch, Schedule
 from scanners.contract import INGEST_QUEUE, zone_queue
 
@@ -70,9 +71,21 @@ def look(now: datetime) -> Overview:
 
 
 def with_counts(batches: QuerySet[ScanBatch]) -> QuerySet[Any]:
-    """With the number of each one's scans by status, for `counts_of`; no query of its own."""
+    """With the number of each one's scans by status, for `counts_of`; no query of its own.
+
+    Call it within the request, so that its limit to hosts holds for the scans.
+    """
     scans = Scan.objects.filter(batch=OuterRef("pk")).order_by().values("status").annotate(rows=Count("pk"))
-    return batches.annotate(by_status=ArraySubquery(scans.values(pair=JSONObject(status="status", rows="rows"))))
+    return known_batches(batches).annotate(
+        by_status=ArraySubquery(scans.values(pair=JSONObject(status="status", rows="rows")))
+    )
+
+
+def known_batches(batches: QuerySet[ScanBatch]) -> QuerySet[ScanBatch]:
+    """Those with a scan of a host that the request may know of."""
+    if present_limit() is None:
+        return batches
+    return batches.filter(Exists(Scan.objects.filter(batch=OuterRef("pk"))))
 
 
 def counts_of(batch: Any) -> dict[str, int]:

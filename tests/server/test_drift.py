@@ -136,6 +136,30 @@ def test_what_model_hosts_add_is_right_when_the_baseline_says_so(make: Make, ing
     assert fleet.baseline.versions.first().action == "auto-append"
 
 
+def test_what_a_full_baseline_cannot_take_in_is_drift_and_the_report_is_stored(
+    make: Make, ingest: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = Fleet(make, ingest, auto_append=True)
+    fleet.model.tags.add(fleet.tag)
+    monkeypatch.setattr(services, "MAX_ENTRIES", 1)
+
+    fleet.visit(fleet.model, fleet.process("/opt/new"))
+
+    assert fleet.drift(fleet.model) == [("new", "/opt/new")]
+    assert fleet.model.scans.latest("created_at").status == "done"
+
+
+def test_many_instances_of_one_program_are_one_difference_where_only_the_program_counts(
+    make: Make, ingest: Any
+) -> None:
+    fleet = Fleet(make, ingest)
+
+    fleet.visit(fleet.host, *(fleet.process("/opt/new", cmdline=f"new {number}") for number in range(210)))
+
+    assert fleet.drift() == [("new", "/opt/new")]
+    assert not Finding.objects.filter(subject="baseline").exists()
+
+
 def test_a_paused_baseline_and_hosts_without_its_tag_are_left_alone(make: Make, ingest: Any) -> None:
     fleet = Fleet(make, ingest)
     fleet.visit(fleet.model, fleet.process("/opt/new"))
@@ -206,6 +230,9 @@ def test_a_baseline_moves_to_another_server(make: Make, ingest: Any) -> None:
         {"entries": [3]},
         {"entries": [{"subject": "user", "identity": {}, "data": {}}]},
         {"entries": [{"subject": "process", "identity": {"path": "\0"}, "data": {}}]},
+        {"entries": [{"subject": "process", "identity": {"path": "\ud800"}, "data": {}}]},
+        {"entries": [{"subject": "process", "identity": {}, "data": {"uid": 10**40}}]},
+        {"entries": [{"subject": "process", "identity": {}, "data": {}, "rule_ids": ["\ud800"]}]},
         {"level": "awful"},
     ],
 )

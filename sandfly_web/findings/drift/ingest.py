@@ -4,10 +4,12 @@ but for what a model host adds.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 
 from sandfly_web.findings.drift.compare import Strictness, differing, is_contained, near_key, nearest, same_key
@@ -17,6 +19,8 @@ from sandfly_web.findings.intervals import Observation
 from sandfly_web.findings.models import Baseline, BaselineEntry
 from sandfly_web.findings.sightings import Sighting
 from sandfly_web.inventory.models import Host
+
+log = logging.getLogger(__name__)
 
 RULE_NAME = "drift"
 # Of one baseline on one host in one visit; more is told as one finding.
@@ -51,14 +55,27 @@ def drift_sightings(
                 continue
             new.append(Thing(seen.subject, seen.identity, seen.data, seen.rule_ids))
             differences.append(_present(host, baseline, seen, strictness, [facts for _, facts in alike]))
-        if baseline.auto_append and baseline.pk in models:
-            append(baseline, new, "auto-append", f"seen on {host.name}", None)
+        if baseline.auto_append and baseline.pk in models and _take_in(baseline, new, host):
             continue
         keys = {same_key(seen.subject, baseline.subjects.get(seen.subject, ""), seen.identity) for seen, _ in things}
         lacking = (entry for entry in missing if entry.baseline_id == baseline.pk and entry.key not in keys)
         differences += [_missing(host, baseline, entry) for entry in lacking]
-        found += _capped(host, baseline, differences)
+        found += _capped(host, baseline, list({one.fingerprint: one for one in differences}.values()))
     return found
+
+
+def _take_in(baseline: Baseline, new: list[Thing], host: Host) -> bool:
+    """What a model host adds is right; False where the baseline is full, so that it is told as drift."""
+    if not new:
+        return True
+    try:
+        append(baseline, new, "auto-append", f"seen on {host.name}", None)
+    except ValidationError as error:
+        log.warning(
+            "baseline %s takes in nothing that host %s adds: %s", baseline.pk, host.pk, "; ".join(error.messages)
+        )
+        return False
+    return True
 
 
 def _read_entries(baselines: list[Baseline], nears: Collection[str]) -> dict[Any, list[tuple[str, dict[str, Any]]]]:

@@ -15,6 +15,7 @@ from sandfly_web.findings.drift.compare import Strictness, near_key, same_key, s
 from sandfly_web.findings.fingerprint import content_digest
 from sandfly_web.findings.models import Baseline, BaselineEntry, BaselineVersion, Finding, Record
 from sandfly_web.rules.fields import registry
+from sandfly_web.scans.cleaning import clean_mapping, clean_text
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -260,6 +261,9 @@ def _loaded(number: int, entry: object, subjects: Mapping[str, str]) -> Thing:
     is_bounded = len(identity) + len(data) <= MAX_ENTRY_FIELDS and len(rule_ids) <= MAX_ENTRY_FIELDS
     if not is_bounded or not all(isinstance(text, str) for text in rule_ids):
         raise fault
-    if "\0" in str((identity, data, rule_ids)).replace("\\x00", "\0"):
+    # An export holds what ingest has cleaned: anything that cleaning would change comes from elsewhere.
+    if (clean_mapping(identity), clean_mapping(data)) != (identity, data) or list(
+        map(clean_text, rule_ids)
+    ) != rule_ids:
         raise fault
     return Thing(entry["subject"], identity, data, rule_ids)

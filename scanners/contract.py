@@ -7,6 +7,7 @@ Instants are aware UTC datetimes, kernel times are epoch seconds, durations are 
 
 from __future__ import annotations
 
+import hmac
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -234,10 +235,14 @@ class ScanJob(Frozen, frozen=True, kw_only=True):
 
 
 class RotateRequest(Frozen, frozen=True, kw_only=True):
-    """Web side to worker: seal these, which are sealed to the zone's key `public_key`, to a new one."""
+    """Web side to worker: seal these, which are sealed to the zone's key `public_key`, to a new one.
+
+    `challenge` is sealed to it, too: whoever cannot open it cannot answer (`prove_rekeyed`).
+    """
 
     zone: Name
     public_key: Name
+    challenge: Text
     credentials: list[SealedCredential] = []
 
 
@@ -250,6 +255,12 @@ class Rekeyed(Frozen, frozen=True, kw_only=True):
     replaced: list[SealedCredential] = []
     credentials: list[SealedCredential] = []
     failure: Text = ""
+    proof: Text = ""
+
+
+def prove_rekeyed(challenge: bytes, answer: Rekeyed) -> str:
+    """What `answer.proof` has to be: an HMAC over all else, by what only a holder of the zone's key could read."""
+    return hmac.digest(challenge, encode(msgspec.structs.replace(answer, proof="")), "sha256").hex()
 
 
 class Phase(StrEnum):

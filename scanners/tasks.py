@@ -43,6 +43,7 @@ from scanners.contract import (
     cancel_key,
     encode,
     plan_key,
+    prove_rekeyed,
     set_key,
 )
 from scanners.discover import sweep
@@ -341,12 +342,14 @@ def rotate_key(document: str) -> None:
     done = Rekeyed(zone=request.zone, old_public_key=request.public_key)
     try:
         key = rotate_key_file(_zone_key_file(), request.public_key)
+        challenge = key.open_challenge(request.challenge)
         sealed = [
             msgspec.structs.replace(seal(key.unseal(one), key.public_key), id=one.id) for one in request.credentials
         ]
         done = msgspec.structs.replace(
             done, public_key=key.public_key, replaced=request.credentials, credentials=sealed
         )
+        done = msgspec.structs.replace(done, proof=prove_rekeyed(challenge, done))
     except AuthError as error:
         done = msgspec.structs.replace(done, failure=error.message)
     except OSError as error:

@@ -17,6 +17,7 @@ import argparse
 import base64
 import binascii
 import contextlib
+import fcntl
 import os
 import stat
 import sys
@@ -58,13 +59,21 @@ class ZoneKey:
     def unseal(self, credential: SealedCredential) -> CredentialSecret:
         """Raises AuthError `credential_unsealable`, whose message tells nothing of the content."""
         try:
-            sealed = base64.b64decode(credential.sealed, validate=True)
-            return msgspec.json.decode(self._decrypt(sealed), type=CredentialSecret)
+            return msgspec.json.decode(self._open(credential.sealed), type=CredentialSecret)
         except (binascii.Error, ValueError, CryptoError, msgspec.MsgspecError, TypeError):
             message = "a credential was sealed to another key than this worker's zone has: enter it again"
             raise AuthError("credential_unsealable", message) from None
 
-    def _decrypt(self, sealed: bytes) -> bytes:
+    def open_challenge(self, sealed: str) -> bytes:
+        """Raises AuthError `credential_unsealable`."""
+        try:
+            return self._open(sealed)
+        except (binascii.Error, ValueError, CryptoError, TypeError):
+            message = "the challenge was sealed to another key than this worker's zone has"
+            raise AuthError("credential_unsealable", message) from None
+
+    def _open(self, text: str) -> bytes:
+        sealed = base64.b64decode(text, validate=True)
         for key in self._earlier:
             with contextlib.suppress(CryptoError):
                 return bytes(SealedBox(key).decrypt(sealed))
@@ -130,8 +139,18 @@ def write_private_key(path: Path, private_key: str) -> None:
 def rotate_key_file(path: Path, public_key: str = "") -> ZoneKey:
     """Puts a new key first, unless one that is newer than `public_key` is there already from a try that was cut short.
 
-    The new file is on the disk before anything is sealed to its key. Raises AuthError when the file is not the zone's.
+    The new file is on the disk before anything is sealed to its key. Whoever asks at the same time waits. Raises
+    AuthError when the file is not the zone's.
     """
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        return _rotate_locked(path, public_key, directory)
+    finally:
+        os.close(directory)
+
+
+def _rotate_locked(path: Path, public_key: str, directory: int) -> ZoneKey:
     there = read_zone_key(path)
     if public_key and public_key not in there.public_keys:
         raise AuthError("credential_unsealable", f"{path} does not hold the zone's key")
@@ -146,11 +165,7 @@ def rotate_key_file(path: Path, public_key: str = "") -> ZoneKey:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    os.fsync(directory)
     return read_zone_key(path)
 
 

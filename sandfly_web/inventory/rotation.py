@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 
 import msgspec
 from django.db import transaction
+from django.utils.crypto import salted_hmac
 
 from sandfly_web.inventory.models import Credential, Zone
-from sandfly_web.inventory.sealing import parse_public_key
-from scanners.contract import Rekeyed, RotateRequest, SealedCredential
+from sandfly_web.inventory.sealing import parse_public_key, seal_bytes
+from scanners.contract import Rekeyed, RotateRequest, SealedCredential, prove_rekeyed
 
 log = logging.getLogger(__name__)
 
@@ -18,11 +20,20 @@ def build_request(zone: Zone) -> RotateRequest:
     """Everything that is sealed to the zone now."""
     rows = zone.credentials.order_by("pk").values_list("pk", "sealed")
     sealed = [SealedCredential(id=str(pk), sealed=text) for pk, text in rows]
-    return RotateRequest(zone=zone.name, public_key=zone.public_key, credentials=sealed)
+    challenge = seal_bytes(_challenge(zone.name, zone.public_key), zone.public_key)
+    return RotateRequest(zone=zone.name, public_key=zone.public_key, challenge=challenge, credentials=sealed)
+
+
+def _challenge(zone: str, public_key: str) -> bytes:
+    """Known to this side alone until it is sealed to the zone's key, and nowhere stored."""
+    return salted_hmac("sandfly.inventory.rotation", f"{zone} {public_key}", algorithm="sha256").digest()
 
 
 def store_rekeyed(text: str) -> bool:
     """Take the worker's answer, whole or not at all; whether it was taken.
+
+    Only a holder of the zone's key can have made it: whoever else can write to the broker, such as a stolen worker of
+    another zone, would have the zone's next credentials sealed to a key of their own.
 
     A credential that was changed meanwhile keeps what it has: workers open it with the earlier key, which stays in
     their file. An answer that comes twice, or to a zone that has another key by now, is dropped.
@@ -35,6 +46,10 @@ def store_rekeyed(text: str) -> bool:
         return False
     if done.failure or len(done.replaced) != len(done.credentials):
         log.error("zone %s keeps its key: %s", done.zone, done.failure or "the answer is not whole")
+        return False
+    expected = prove_rekeyed(_challenge(done.zone, done.old_public_key), done)
+    if not hmac.compare_digest(done.proof.encode(), expected.encode()):
+        log.error("zone %s keeps its key: the answer is not of a worker that holds it", done.zone)
         return False
     with transaction.atomic():
         zone = Zone.objects.select_for_update().filter(name=done.zone, public_key=done.old_public_key).first()

@@ -23,5 +23,9 @@ def parse_public_key(text: str) -> PublicKey:
 
 def seal(secret: CredentialSecret, public_key: str) -> SealedCredential:
     """A libsodium sealed box over the secret's JSON, as base64. Raises ValueError for a key that is none."""
-    box = SealedBox(parse_public_key(public_key))
-    return SealedCredential(sealed=base64.b64encode(box.encrypt(encode(secret))).decode("ascii"))
+    return SealedCredential(sealed=seal_bytes(encode(secret), public_key))
+
+
+def seal_bytes(content: bytes, public_key: str) -> str:
+    """The same over any bytes."""
+    return base64.b64encode(SealedBox(parse_public_key(public_key)).encrypt(content)).decode("ascii")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import msgspec
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -10,7 +15,8 @@ from sandfly_web.celery import app
 from sandfly_web.inventory.models import Zone
 from sandfly_web.inventory.rotation import build_request, store_rekeyed
 from sandfly_web.inventory.services import PlainSecrets, create_zone, store_credential
-from scanners.contract import REKEYED_TASK, ROTATE_TASK, SealedCredential, encode
+from scanners import vault
+from scanners.contract import REKEYED_TASK, ROTATE_TASK, Rekeyed, SealedCredential, encode, prove_rekeyed
 from scanners.vault import KEY_FILE_VARIABLE, generate_keypair, read_zone_key, rotate_key_file, write_private_key
 
 pytestmark = pytest.mark.django_db
@@ -119,6 +125,35 @@ def test_one_credential_that_cannot_be_opened_keeps_the_whole_zone_as_it_is(zone
 def test_an_answer_that_is_none_changes_nothing(zone, answer):
     assert not store_rekeyed(answer)
     assert Zone.objects.get().public_key == zone.public_key
+
+
+def test_an_answer_of_somebody_who_does_not_hold_the_zones_key_changes_nothing(zone, answers):
+    """A stolen worker of another zone can write to the broker, and public keys are no secret."""
+    old, theirs = zone.public_key, generate_keypair()[1]
+    plain = Rekeyed(zone="office", old_public_key=old, public_key=theirs)
+    rotate(zone)
+    swapped = msgspec.structs.replace(msgspec.json.decode(answers[0], type=Rekeyed), public_key=theirs)
+
+    for forged in (plain, msgspec.structs.replace(plain, proof=prove_rekeyed(b"", plain)), swapped):
+        assert not store_rekeyed(encode(forged).decode())
+
+    assert Zone.objects.get().public_key == old
+
+
+def test_two_requests_at_once_make_one_key(zone, key_file, monkeypatch):
+    both = threading.Barrier(2)
+
+    def generate():
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.3)
+        return generate_keypair()
+
+    monkeypatch.setattr(vault, "generate_keypair", generate)
+    with ThreadPoolExecutor(2) as pool:
+        keys = list(pool.map(lambda _: rotate_key_file(key_file, zone.public_key).public_keys, range(2)))
+
+    assert keys[0] == keys[1] == read_zone_key(key_file).public_keys
+    assert keys[0][1:] == [zone.public_key]
 
 
 def test_the_command_waits_for_the_worker(zone, key_file, answers, monkeypatch, capsys):

@@ -16,6 +16,7 @@ import json
 import re
 import socket
 import ssl
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -53,6 +54,23 @@ def resolve(secret: CredentialSecret, address: str) -> CredentialSecret:
     if not found.keys() & {"password", "private_key"}:
         raise AuthError("vault_refused", f"the secret in {_name(source)} has neither password nor private_key")
     return _replace(secret, found)
+
+
+def resolve_all(secrets: Sequence[CredentialSecret], address: str) -> tuple[list[CredentialSecret], AuthError | None]:
+    """Those that can be had, and why one of the others could not: a Vault that is down keeps no key from being tried.
+
+    Raises AuthError when none is left.
+    """
+    found: list[CredentialSecret] = []
+    failure: AuthError | None = None
+    for secret in secrets:
+        try:
+            found.append(resolve(secret, address))
+        except AuthError as error:
+            failure = error
+    if failure is not None and not found:
+        raise failure
+    return found, failure
 
 
 def _replace(secret: CredentialSecret, found: dict[str, str]) -> CredentialSecret:

@@ -214,6 +214,10 @@ def visit(job: ScanJob, pulse: Pulse) -> ScanReport:
     )
 
 
+# At once: a count that goes away in between would come back below nothing, and never go away again.
+TAKE_BACK = "if tonumber(redis.call('GET', KEYS[1]) or 0) > 0 then redis.call('DECR', KEYS[1]) end"
+
+
 class RedisCounters:
     """Shared by all workers of a zone; while Redis is away, those of this process count."""
 
@@ -239,8 +243,7 @@ class RedisCounters:
 
     def take_back(self, name: str) -> None:
         try:
-            if self.get(name) > 0:
-                _redis().decr(self._prefix + name)
+            _redis().eval(TAKE_BACK, 1, self._prefix + name)
         except redis.RedisError:
             self._own.take_back(name)
 

@@ -40,7 +40,7 @@ from scanners.connection import Chunk, Connection, CountedSocket, RemoteProcess,
 from scanners.contract import CredentialSecret, HostEndpoint, HostKeyPin, Limits, encode
 from scanners.diagnosis import Symptom, diagnose, safe_words
 from scanners.errors import AuthError, ConnectError, HostKeyError, ScanError
-from scanners.hashicorp import resolve
+from scanners.hashicorp import resolve_all
 from scanners.keys import PrivateKey, check_certificate, openssh_text, parse_private_key
 from scanners.local import open_local
 from scanners.route import Hop, by_username, plan_hops
@@ -415,12 +415,16 @@ def _sign_in(hop: Hop, jumps: Sequence[Hop], traffic: Traffic, passwords: Passwo
     """Tries the users of the hop's credentials in order; the first that gets in is it."""
     pinned = _pinned_keys(hop)
     failure = AuthError("credential_missing", f"there is no credential for {hop.words}")
-    for username, secrets in by_username([resolve(secret, hop.address) for secret in hop.secrets]):
+    resolved, unresolved = resolve_all(hop.secrets, hop.address)
+    for username, secrets in by_username(resolved):
         try:
             authentication = _Authentication(hop, username, secrets, passwords)
             return _Dial(hop, pinned, authentication, traffic).open(*_open_way(hop, jumps, passwords))
         except AuthError as error:
             failure = error
+    if unresolved is not None:
+        # What the Vault did not tell might have got in, so its reason decides whether to try again.
+        raise AuthError(unresolved.code, f"{failure.message}; {unresolved.message}")
     raise failure
 
 

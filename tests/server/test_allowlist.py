@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sandfly_web.findings import services as triage
@@ -328,6 +328,7 @@ class TestDrafts:
     def test_everything_of_the_rule_needs_no_condition(self):
         assert draft_detection(Draft.RULE, "process", IDENTITY, {}, CARRIED) == ""
 
+    @example(path="\x85", command="")
     @given(path=st.text(max_size=30), command=st.text(st.sampled_from("ab*?\\\n "), max_size=12))
     def test_a_draft_fits_its_finding_whatever_is_in_it(self, path, command):
         identity = {"path": path, "cmdline": command, "uid": 0}

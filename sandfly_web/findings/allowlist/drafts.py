@@ -42,7 +42,9 @@ def draft_detection(
     if not selection:
         return ""
     detection = {"detection": {"selection": selection, "condition": "selection"}}
-    return yaml.safe_dump(detection, sort_keys=False, allow_unicode=True, width=1000)
+    text = yaml.safe_dump(detection, sort_keys=False, allow_unicode=True, width=1000)
+    # YAML takes U+0085 and its like for line breaks, unless they are escaped.
+    return text if yaml.safe_load(text) == detection else yaml.safe_dump(detection, sort_keys=False, width=1000)
 
 
 def _entry(name: str, value: Any) -> tuple[str, Any] | None:

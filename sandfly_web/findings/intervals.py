@@ -1,12 +1,15 @@
 """Keeps recon's records as intervals: content seen again moves `last_seen_at`, other content begins a new row.
 
-Called by ingest inside its transaction, with the host's row locked; at most four queries, however much was seen.
+Called by ingest inside its transaction, with the hosts' rows locked; the number of queries does not depend on how much
+was seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Any
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import msgspec
 from django.db import connection
@@ -26,29 +29,47 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Key(msgspec.Struct, frozen=True):
+    host: uuid.UUID
+    scan: uuid.UUID
+    at: datetime
     subject: str
     identity_digest: str
     digest: str
     rule_ids: list[str]
 
 
+class _New(_Key, frozen=True):
+    identity: dict[str, Any]
+    data: dict[str, Any]
+
+
+class Look(NamedTuple):
+    """Where a visit looked: subjects collected without a fault, and recon rules that ran to their end on them."""
+
+    visit: Visit
+    subjects: Sequence[str]
+    rule_ids: Sequence[str]
+
+
 _KEYS = """
-    jsonb_to_recordset(%(keys)s::jsonb) AS seen (subject text, identity_digest text, digest text, rule_ids jsonb)
+    jsonb_to_recordset(%(keys)s::jsonb) AS seen (
+        host uuid, scan uuid, at timestamptz, subject text, identity_digest text, digest text, rule_ids jsonb
+    )
 """
 
 _EXTEND = f"""
     UPDATE findings_record AS record SET
-        last_seen_at = greatest(record.last_seen_at, %(at)s), last_scan_id = %(scan)s, rule_ids = seen.rule_ids
+        last_seen_at = greatest(record.last_seen_at, seen.at), last_scan_id = seen.scan, rule_ids = seen.rule_ids
     FROM {_KEYS}
-    WHERE record.host_id = %(host)s AND record.is_current AND record.subject = seen.subject
+    WHERE record.host_id = seen.host AND record.is_current AND record.subject = seen.subject
         AND record.identity_digest = seen.identity_digest AND record.digest = seen.digest
-    RETURNING record.subject, record.identity_digest
+    RETURNING record.host_id, record.subject, record.identity_digest
 """  # noqa: S608 - no value in it
 
 _SUPERSEDE = f"""
     UPDATE findings_record AS record SET is_current = false
     FROM {_KEYS}
-    WHERE record.host_id = %(host)s AND record.is_current AND record.subject = seen.subject
+    WHERE record.host_id = seen.host AND record.is_current AND record.subject = seen.subject
         AND record.identity_digest = seen.identity_digest
 """  # noqa: S608 - no value in it
 
@@ -57,59 +78,82 @@ _INSERT = """
         host_id, subject, identity_digest, digest, identity, data, rule_ids, first_seen_at, last_seen_at, last_scan_id,
         is_current
     )
-    SELECT %(host)s, seen.subject, seen.identity_digest, seen.digest, seen.identity, seen.data, seen.rule_ids,
-        %(at)s, %(at)s, %(scan)s, true
+    SELECT seen.host, seen.subject, seen.identity_digest, seen.digest, seen.identity, seen.data, seen.rule_ids,
+        seen.at, seen.at, seen.scan, true
     FROM jsonb_to_recordset(%(rows)s::jsonb) AS seen (
-        subject text, identity_digest text, digest text, identity jsonb, data jsonb, rule_ids jsonb
+        host uuid, scan uuid, at timestamptz, subject text, identity_digest text, digest text, rule_ids jsonb,
+        identity jsonb, data jsonb
     )
 """
 
 # `<@`: every rule that once saw the record ran to its end this time, and none saw it.
 _RETIRE = """
-    UPDATE findings_record SET is_current = false
-    WHERE host_id = %(host)s AND is_current AND subject = ANY(%(subjects)s)
-        AND last_scan_id IS DISTINCT FROM %(scan)s AND rule_ids <@ %(rule_ids)s::jsonb
-    RETURNING subject
+    UPDATE findings_record AS record SET is_current = false
+    FROM unnest(%(hosts)s::uuid[], %(scans)s::uuid[]) AS visit (host, scan)
+    WHERE record.host_id = visit.host AND record.is_current AND record.subject = ANY(%(subjects)s)
+        AND record.last_scan_id IS DISTINCT FROM visit.scan AND record.rule_ids <@ %(rule_ids)s::jsonb
+    RETURNING record.host_id, record.subject
 """
 
 
-def store_observations(visit: Visit, observations: Iterable[Observation]) -> set[str]:
+HostSubjects = set[tuple[uuid.UUID, str]]
+
+
+def store_observations(seen_by: Iterable[tuple[Visit, Iterable[Observation]]]) -> HostSubjects:
     """Extend the intervals of what looks the same; end those of what changed and begin new ones.
 
-    Returns the subjects of which something is new or changed.
+    The visits are of different hosts. Returns hosts with the subjects of which something is new or changed.
     """
-    unique = {(seen.subject, seen.identity_digest): seen for seen in observations}
+    unique = {
+        (visit.host_id, seen.subject, seen.identity_digest): (visit, seen) for visit, found in seen_by for seen in found
+    }
     if not unique:
         return set()
-    base: dict[str, Any] = {"host": visit.host_id, "scan": visit.scan_id, "at": visit.observed_at}
     with connection.cursor() as cursor:
-        cursor.execute(_EXTEND, {**base, "keys": _keys(unique.values())})
+        cursor.execute(_EXTEND, {"keys": _encoded(_key(*one) for one in unique.values())})
         same = set(cursor.fetchall())
-        rest = [seen for key, seen in unique.items() if key not in same]
+        rest = [one for key, one in unique.items() if key not in same]
         if rest:
-            cursor.execute(_SUPERSEDE, {**base, "keys": _keys(rest)})
-            cursor.execute(_INSERT, {**base, "rows": msgspec.json.encode(rest).decode()})
-    return {seen.subject for seen in rest}
+            cursor.execute(_SUPERSEDE, {"keys": _encoded(_key(*one) for one in rest)})
+            cursor.execute(_INSERT, {"rows": _encoded(_new(*one) for one in rest)})
+    return {(visit.host_id, seen.subject) for visit, seen in rest}
 
 
-def _keys(observations: Iterable[Observation]) -> str:
-    keys = [_Key(seen.subject, seen.identity_digest, seen.digest, seen.rule_ids) for seen in observations]
-    return msgspec.json.encode(keys).decode()
+def _key(visit: Visit, seen: Observation) -> _Key:
+    return _Key(
+        visit.host_id, visit.scan_id, visit.observed_at, seen.subject, seen.identity_digest, seen.digest, seen.rule_ids
+    )
 
 
-def retire_missing(visit: Visit, subjects: Collection[str], rule_ids: Collection[str]) -> set[str]:
-    """End what the visit did not see again, as far as it looked; returns the subjects of which something is gone.
+def _new(visit: Visit, seen: Observation) -> _New:
+    return _New(
+        visit.host_id, visit.scan_id, visit.observed_at, seen.subject, seen.identity_digest, seen.digest, seen.rule_ids,
+        seen.identity, seen.data,
+    )  # fmt: skip
 
-    `subjects` are those collected without a fault, `rule_ids` the recon rules that ran to their end on them.
+
+def _encoded(rows: Iterable[_Key]) -> str:
+    return msgspec.json.encode(list(rows)).decode()
+
+
+def retire_missing(looks: Iterable[Look]) -> HostSubjects:
+    """End what visits did not see again, as far as they looked. One query for those that looked alike.
+
+    Returns hosts with the subjects of which something is gone.
     """
-    if not (subjects and rule_ids):
-        return set()
-    parameters: dict[str, Any] = {
-        "host": visit.host_id,
-        "scan": visit.scan_id,
-        "subjects": list(subjects),
-        "rule_ids": msgspec.json.encode(sorted(rule_ids)).decode(),
-    }
+    gone: HostSubjects = set()
+    alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Visit]] = {}
+    for visit, subjects, rule_ids in looks:
+        if subjects and rule_ids:
+            alike.setdefault((tuple(subjects), tuple(sorted(rule_ids))), []).append(visit)
     with connection.cursor() as cursor:
-        cursor.execute(_RETIRE, parameters)
-        return {subject for (subject,) in cursor.fetchall()}
+        for (subjects, rule_ids), visits in alike.items():
+            parameters: dict[str, Any] = {
+                "hosts": [visit.host_id for visit in visits],
+                "scans": [visit.scan_id for visit in visits],
+                "subjects": list(subjects),
+                "rule_ids": msgspec.json.encode(rule_ids).decode(),
+            }
+            cursor.execute(_RETIRE, parameters)
+            gone.update(cursor.fetchall())
+    return gone

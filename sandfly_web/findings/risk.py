@@ -93,7 +93,7 @@ def weigh(hosts: Collection[UUID] | None) -> None:
     if hosts is not None and not hosts:
         return
     wanted: dict[str, Any] = {"hosts": None if hosts is None else list(hosts)}
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         for statement in (_MISSING, _LOCK, _COUNT):
             cursor.execute(statement, wanted)
 

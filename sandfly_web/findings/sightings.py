@@ -1,7 +1,7 @@
-"""Stores what a visit saw as findings: one row for each thing a rule alerts on, however often it is seen.
+"""Stores what visits saw as findings: one row for each thing a rule alerts on, however often it is seen.
 
-Called by ingest inside its transaction, with the host's row locked. The number of queries does not depend on how much
-was seen.
+Called by ingest inside its transaction, with the hosts' rows locked. The number of queries depends neither on how much
+was seen nor on how many visits saw it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from django.db import connection
+from django.utils import timezone
 
 from sandfly_web.findings.models import Finding, FindingEvent
 from sandfly_web.findings.risk import weigh
@@ -50,11 +51,14 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Row(msgspec.Struct):
-    """A sighting with the id and status its finding gets."""
+    """A sighting with the visit that saw it, and the id and status its finding gets."""
 
     id: str
     status: str
     level_rank: int
+    host: uuid.UUID
+    scan: uuid.UUID
+    at: datetime
     sighting: Sighting
 
 
@@ -62,6 +66,7 @@ class _Known(NamedTuple):
     """What of a finding decides about its next sighting."""
 
     id: uuid.UUID
+    host_id: uuid.UUID
     fingerprint: str
     status: str
     closed_at: datetime | None
@@ -69,12 +74,17 @@ class _Known(NamedTuple):
 
 
 _KNOWN = """
-    SELECT id, fingerprint, status, closed_at, evidence_digest FROM findings_finding
-    WHERE host_id = %(host)s AND fingerprint = ANY(%(fingerprints)s) ORDER BY id FOR NO KEY UPDATE
+    SELECT finding.id, finding.host_id, finding.fingerprint, finding.status, finding.closed_at, finding.evidence_digest
+    FROM unnest(%(hosts)s::uuid[], %(fingerprints)s::text[]) AS seen (host_id, fingerprint)
+    JOIN findings_finding AS finding
+        ON finding.host_id = seen.host_id AND finding.fingerprint = seen.fingerprint
+    ORDER BY finding.id FOR NO KEY UPDATE OF finding
 """
 
 _ROWS = """
-    jsonb_to_recordset(%(rows)s::jsonb) AS row (id uuid, status text, level_rank smallint, sighting jsonb),
+    jsonb_to_recordset(%(rows)s::jsonb) AS row (
+        id uuid, status text, level_rank smallint, host uuid, scan uuid, at timestamptz, sighting jsonb
+    ),
     jsonb_to_record(row.sighting) AS seen (
         fingerprint text, rule_id uuid, rule_name text, subject text, title text, level text, tags jsonb,
         explanation text, identity jsonb, evidence jsonb, evidence_digest text, truncated jsonb, unknown jsonb,
@@ -88,10 +98,10 @@ _INSERT = f"""
         evidence, evidence_digest, truncated, unknown, status, close_reason, first_seen_at, last_seen_at, count,
         first_scan_id, last_scan_id, allowed_by_id, closed_at
     )
-    SELECT row.id, %(host)s, seen.rule_id, seen.rule_name, seen.fingerprint, seen.subject, seen.title, seen.level,
+    SELECT row.id, row.host, seen.rule_id, seen.rule_name, seen.fingerprint, seen.subject, seen.title, seen.level,
         row.level_rank, seen.tags, seen.explanation, seen.identity, seen.evidence, seen.evidence_digest,
-        seen.truncated, seen.unknown, row.status, '', %(at)s, %(at)s, 1, %(scan)s, %(scan)s,
-        seen.allowed_by, CASE WHEN seen.allowed_by IS NULL THEN NULL::timestamptz ELSE %(at)s END
+        seen.truncated, seen.unknown, row.status, '', row.at, row.at, 1, row.scan, row.scan,
+        seen.allowed_by, CASE WHEN seen.allowed_by IS NULL THEN NULL::timestamptz ELSE row.at END
     FROM {_ROWS}
 """  # noqa: S608 - no value in it
 
@@ -100,57 +110,78 @@ _UPDATE = f"""
         rule_id = seen.rule_id, rule_name = seen.rule_name, title = seen.title, level = seen.level,
         level_rank = row.level_rank, tags = seen.tags, explanation = seen.explanation, evidence = seen.evidence,
         evidence_digest = seen.evidence_digest, truncated = seen.truncated, unknown = seen.unknown,
-        last_seen_at = greatest(finding.last_seen_at, %(at)s), last_scan_id = %(scan)s, count = finding.count + 1,
+        last_seen_at = greatest(finding.last_seen_at, row.at), last_scan_id = row.scan, count = finding.count + 1,
         status = row.status,
         allowed_by_id = CASE WHEN row.status = 'allowed' THEN seen.allowed_by END,
         close_reason = CASE WHEN row.status IN ('open', 'allowed') THEN '' ELSE finding.close_reason END,
-        closed_at = CASE row.status WHEN 'open' THEN NULL WHEN 'allowed' THEN coalesce(finding.closed_at, %(at)s)
+        closed_at = CASE row.status WHEN 'open' THEN NULL WHEN 'allowed' THEN coalesce(finding.closed_at, row.at)
             ELSE finding.closed_at END
     FROM {_ROWS}
-    WHERE finding.host_id = %(host)s AND finding.id = row.id
+    WHERE finding.host_id = row.host AND finding.id = row.id
 """  # noqa: S608 - no value in it
 
 _VERSIONS = f"""
     INSERT INTO findings_findingevidence (finding_id, digest, evidence, first_seen_at, last_seen_at)
-    SELECT row.id, seen.evidence_digest, seen.evidence, %(at)s, %(at)s FROM {_ROWS}
+    SELECT row.id, seen.evidence_digest, seen.evidence, row.at, row.at FROM {_ROWS}
     ON CONFLICT (finding_id, digest) DO UPDATE SET
         last_seen_at = greatest(findings_findingevidence.last_seen_at, excluded.last_seen_at)
 """  # noqa: S608 - no value in it
 
 _SAME_VERSION = """
-    UPDATE findings_findingevidence AS version SET last_seen_at = greatest(version.last_seen_at, %(at)s)
-    FROM unnest(%(ids)s::uuid[], %(digests)s::text[]) AS seen (id, digest)
+    UPDATE findings_findingevidence AS version SET last_seen_at = greatest(version.last_seen_at, seen.at)
+    FROM unnest(%(ids)s::uuid[], %(digests)s::text[], %(times)s::timestamptz[]) AS seen (id, digest, at)
     WHERE version.finding_id = seen.id AND version.digest = seen.digest
 """
 
+_EVENTS = """
+    INSERT INTO findings_findingevent (finding_id, kind, comment, created_at)
+    SELECT said.id, said.kind, said.comment, %(now)s
+    FROM unnest(%(ids)s::uuid[], %(kinds)s::text[], %(comments)s::text[]) AS said (id, kind, comment)
+"""
 
-def store_sightings(visit: Visit, sightings: Iterable[Sighting]) -> None:
-    """Insert what is new; of what is known move last seen, count, evidence, and reopen what was closed before it."""
-    unique = {sighting.fingerprint: sighting for sighting in sightings}
+
+def store_sightings(seen_by: Iterable[tuple[Visit, Iterable[Sighting]]]) -> None:
+    """Insert what is new; of what is known move last seen, count, evidence, and reopen what was closed before it.
+
+    The visits are of different hosts.
+    """
+    unique = {
+        (visit.host_id, sighting.fingerprint): (visit, sighting) for visit, found in seen_by for sighting in found
+    }
     if not unique:
         return
     with connection.cursor() as cursor:
-        cursor.execute(_KNOWN, {"host": visit.host_id, "fingerprints": list(unique)})
-        known = {row[1]: _Known(*row) for row in cursor.fetchall()}
-        new = [_row(str(uuid.uuid4()), _first_status(unique[key]), unique[key]) for key in unique if key not in known]
-        seen = [_row(str(row.id), _status(row, visit, unique[key]), unique[key]) for key, row in known.items()]
-        same = [row for row in seen if known[row.sighting.fingerprint].digest == row.sighting.evidence_digest]
-        other = [row for row in seen if known[row.sighting.fingerprint].digest != row.sighting.evidence_digest]
+        hosts, fingerprints = [host for host, _ in unique], [fingerprint for _, fingerprint in unique]
+        cursor.execute(_KNOWN, {"hosts": hosts, "fingerprints": fingerprints})
+        known = {(row[1], row[2]): _Known(*row) for row in cursor.fetchall()}
+        new = [
+            _row(str(uuid.uuid4()), _first_status(sighting), visit, sighting)
+            for key, (visit, sighting) in unique.items()
+            if key not in known
+        ]
+        seen = [_row(str(row.id), _status(row, *unique[key]), *unique[key]) for key, row in known.items()]
+        same: list[_Row] = []
+        other: list[_Row] = []
+        for row, was in zip(seen, known.values(), strict=True):
+            (same if row.sighting.evidence_digest == was.digest else other).append(row)
         for statement, rows in ((_INSERT, new), (_UPDATE, seen), (_VERSIONS, [*new, *other])):
             if rows:
-                cursor.execute(statement, _parameters(visit, rows))
+                cursor.execute(statement, {"rows": msgspec.json.encode(rows).decode()})
         if same:
-            digests = [row.sighting.evidence_digest for row in same]
-            cursor.execute(
-                _SAME_VERSION, {"at": visit.observed_at, "ids": [row.id for row in same], "digests": digests}
-            )
-    changed = [row for row in seen if row.status != known[row.sighting.fingerprint].status]
-    _write_events(visit, new, changed)
-    weigh([visit.host_id])
+            digests, times = [row.sighting.evidence_digest for row in same], [row.at for row in same]
+            cursor.execute(_SAME_VERSION, {"ids": [row.id for row in same], "digests": digests, "times": times})
+        changed = [row for row, was in zip(seen, known.values(), strict=True) if row.status != was.status]
+        if new or changed:
+            cursor.execute(_EVENTS, _events(new, changed))
+    weigh(set(hosts))
 
 
-def _row(finding_id: str, status: str, sighting: Sighting) -> _Row:
-    return _Row(finding_id, status, Severity.values.index(sighting.level), sighting)
+def _row(finding_id: str, status: str, visit: Visit, sighting: Sighting) -> _Row:
+    rank = _RANKS[sighting.level]
+    return _Row(finding_id, status, rank, visit.host_id, visit.scan_id, visit.observed_at, sighting)
+
+
+_RANKS = {level: rank for rank, level in enumerate(Severity.values)}
 
 
 def _first_status(sighting: Sighting) -> str:
@@ -171,19 +202,13 @@ def _status(known: _Known, visit: Visit, sighting: Sighting) -> str:
     return known.status if known.status == Finding.Status.ACKNOWLEDGED else Finding.Status.OPEN
 
 
-def _parameters(visit: Visit, rows: list[_Row]) -> dict[str, Any]:
-    encoded = msgspec.json.encode(rows).decode()
-    return {"rows": encoded, "host": visit.host_id, "scan": visit.scan_id, "at": visit.observed_at}
-
-
-def _write_events(visit: Visit, created: list[_Row], changed: list[_Row]) -> None:
-    if not (created or changed):
-        return
+def _events(created: list[_Row], changed: list[_Row]) -> dict[str, Any]:
+    """Parameters of the events that tell of it, those of one kind together."""
     allowed = [row for row in [*created, *changed] if row.status == Finding.Status.ALLOWED]
     reopened = [row for row in changed if row.status == Finding.Status.OPEN]
-    said = [(row.id, FindingEvent.Kind.CREATED, "") for row in created]
-    said += [(row.id, FindingEvent.Kind.ALLOWED, f"by allow-list entry {row.sighting.allowed_by}") for row in allowed]
-    said += [(row.id, FindingEvent.Kind.REOPENED, f"seen again by scan {visit.scan_id}") for row in reopened]
-    FindingEvent.objects.bulk_create(
-        [FindingEvent(finding_id=uuid.UUID(pk), kind=kind, comment=comment) for pk, kind, comment in said]
-    )
+    kinds = FindingEvent.Kind
+    said = [(row.id, kinds.CREATED.value, "") for row in created]
+    said += [(row.id, kinds.ALLOWED.value, f"by allow-list entry {row.sighting.allowed_by}") for row in allowed]
+    said += [(row.id, kinds.REOPENED.value, f"seen again by scan {row.scan}") for row in reopened]
+    ids, kind, comments = zip(*said, strict=True) if said else ((), (), ())
+    return {"ids": list(ids), "kinds": list(kind), "comments": list(comments), "now": timezone.now()}

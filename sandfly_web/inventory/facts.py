@@ -1,17 +1,21 @@
-"""What a visit says of its host: facts, state and the keys it showed. Called by ingest with the host's row locked."""
+"""What visits say of their hosts: facts, state and the keys they showed.
+
+Called by ingest with the hosts' rows locked; the number of queries does not depend on how many there are.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from django.db import connection
 
 from sandfly_web.inventory.hostkeys import fingerprint, parse_host_keys
-from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost
+from sandfly_web.inventory.models import Host, HostKey, JumpHost
 from sandfly_web.scans.cleaning import clean_mapping, clean_text
 from scanners.contract import Failure, HostKeyPin, Profile
 from scanners.errors import AuthError, ConnectError, HostKeyError, PlatformError
@@ -21,10 +25,10 @@ log = logging.getLogger(__name__)
 HOST_KEY_CHANGED = "host_key_changed"
 MAX_REASON_CHARS = 1024
 MAX_PRESENTED_KEYS = 32
-# The columns of a host that this module looks at.
+# The columns of a host that ingest looks at, in the order that `Host.from_db` takes them in.
 HOST_COLUMNS = (
-    "name", "address", "port", "state", "hostname", "last_seen_at", "accept_new_host_key", "last_credential",
-    "jump_host", "zone", "offline_since",
+    "id", "name", "address", "port", "zone_id", "last_credential_id", "jump_host_id", "accept_new_host_key", "state",
+    "offline_since", "last_seen_at", "hostname",
 )  # fmt: skip
 _STATE_AFTER: dict[str, str] = {
     **dict.fromkeys(ConnectError.codes, Host.State.OFFLINE),
@@ -46,22 +50,69 @@ def state_after(failure: Failure | None, before: str) -> str:
     return Host.State.ACTIVE if before == Host.State.OFFLINE else before
 
 
-def store_facts(host: Host, profile: Profile | None, failure: Failure | None, observed_at: datetime) -> None:
+class Seen(NamedTuple):
+    """A host as it was before the visit, and what the visit says of it."""
+
+    host: Host
+    profile: Profile | None
+    failure: Failure | None
+    observed_at: datetime
+
+
+class _Facts(msgspec.Struct):
+    """A row of `_STORE_FACTS`; `facts` None: the visit did not get that far."""
+
+    host: uuid.UUID
+    state: str
+    state_reason: str
+    offline_since: datetime | None
+    seen_at: datetime
+    facts: dict[str, Any] | None
+
+
+# Whatever it was retired for, a host with a profile is back.
+_STORE_FACTS = """
+    UPDATE inventory_host AS host SET
+        state = seen.state, state_reason = seen.state_reason, offline_since = seen.offline_since,
+        retired_at = CASE WHEN seen.facts IS NULL THEN host.retired_at END,
+        last_seen_at = CASE WHEN seen.facts IS NULL THEN host.last_seen_at
+            ELSE greatest(host.last_seen_at, seen.seen_at) END,
+        name = coalesce(told.name, host.name),
+        hostname = coalesce(told.hostname, host.hostname),
+        machine_id = coalesce(told.machine_id, host.machine_id),
+        boot_id = coalesce(told.boot_id, host.boot_id),
+        os_name = coalesce(told.os_name, host.os_name),
+        kernel = coalesce(told.kernel, host.kernel),
+        architecture = coalesce(told.architecture, host.architecture),
+        profile = coalesce(told.profile, host.profile)
+    FROM jsonb_to_recordset(%(rows)s::jsonb) AS seen (
+            host uuid, state text, state_reason text, offline_since timestamptz, seen_at timestamptz, facts jsonb
+        ),
+        jsonb_to_record(coalesce(seen.facts, '{}')) AS told (
+            name text, hostname text, machine_id text, boot_id text, os_name text, kernel text, architecture text,
+            profile jsonb
+        )
+    WHERE host.id = seen.host
+"""
+
+
+def store_facts(visits: Iterable[Seen]) -> None:
     """Write state and, when the visit got that far, what the host is. One query."""
-    changes: dict[str, Any] = {
-        "state": state_after(failure, host.state),
-        "state_reason": clean_text(failure.message, MAX_REASON_CHARS) if failure else "",
-    }
-    if changes["state"] == Host.State.OFFLINE:
-        changes["offline_since"] = host.offline_since or observed_at
-    else:
-        changes["offline_since"] = None
-    if profile is not None:
-        # Whatever it was retired for, it is back.
-        changes["retired_at"] = None
-        changes |= _facts(host, profile)
-        changes["last_seen_at"] = max(observed_at, host.last_seen_at or observed_at)
-    Host.objects.filter(pk=host.pk).update(**changes)
+    rows = [_row(*seen) for seen in visits]
+    with connection.cursor() as cursor:
+        cursor.execute(_STORE_FACTS, {"rows": msgspec.json.encode(rows).decode()})
+
+
+def _row(host: Host, profile: Profile | None, failure: Failure | None, observed_at: datetime) -> _Facts:
+    state = str(state_after(failure, host.state))
+    return _Facts(
+        host=host.pk,
+        state=state,
+        state_reason=clean_text(failure.message, MAX_REASON_CHARS) if failure else "",
+        offline_since=(host.offline_since or observed_at) if state == Host.State.OFFLINE else None,
+        seen_at=observed_at,
+        facts=_facts(host, profile) if profile is not None else None,
+    )
 
 
 def host_facts(profile: Profile) -> dict[str, Any]:
@@ -86,47 +137,63 @@ def _facts(host: Host, profile: Profile) -> dict[str, Any]:
     return facts
 
 
-def store_keys(
-    host: Host, presented: Iterable[HostKeyPin], failure: Failure | None, observed_at: datetime
-) -> list[HostKey]:
-    """Remember the keys the host showed: pinned when it may enrol and its visit accepted them, else as not accepted.
+class Shown(NamedTuple):
+    """The keys that a host showed on a visit."""
 
-    Known keys keep their status and move last seen. Returns the keys as they were shown.
+    host: Host
+    pins: Sequence[HostKeyPin]
+    failure: Failure | None
+    observed_at: datetime
+
+
+def store_keys(visits: Iterable[Shown]) -> list[list[HostKey]]:
+    """Remember the keys hosts showed: pinned when one may enrol and its visit accepted them, else as not accepted.
+
+    Known keys keep their status and move last seen. Returns the keys of each visit as they were shown.
     """
-    is_refused = failure is not None and failure.code in HostKeyError.codes
-    enrols = host.accept_new_host_key and not is_refused
-    status = HostKey.Status.PINNED if enrols else HostKey.Status.REJECTED
-    keys = [key for pin in list(presented)[:MAX_PRESENTED_KEYS] if (key := _key(host, pin, status, observed_at))]
-    if keys:
-        _write_keys(keys, enrols=enrols)
-    if keys and enrols:
+    kept: list[list[HostKey]] = []
+    enrolled: list[uuid.UUID] = []
+    for host, pins, failure, observed_at in visits:
+        is_refused = failure is not None and failure.code in HostKeyError.codes
+        enrols = host.accept_new_host_key and not is_refused
+        status = HostKey.Status.PINNED if enrols else HostKey.Status.REJECTED
+        keys = [key for pin in pins[:MAX_PRESENTED_KEYS] if (key := _key(host, pin, status, observed_at))]
+        kept.append(keys)
+        if keys and enrols:
+            enrolled.append(host.pk)
+    _write_keys([key for keys in kept for key in keys])
+    if enrolled:
         # Trust on first use is for one visit only.
-        Host.objects.filter(pk=host.pk).update(accept_new_host_key=False)
-    return keys
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE inventory_host SET accept_new_host_key = false WHERE id = ANY(%s)", [enrolled])
+    return kept
 
 
+# A key that is pinned here comes from a host that may enrol.
 _WRITE_KEYS = """
     INSERT INTO inventory_hostkey
         (host_id, key_type, public_key, fingerprint, status, first_seen_at, last_seen_at)
-    SELECT %(host)s, shown.key_type, shown.public_key, shown.fingerprint, %(status)s, %(at)s, %(at)s
-    FROM unnest(%(key_types)s::text[], %(public_keys)s::text[], %(fingerprints)s::text[])
-        AS shown (key_type, public_key, fingerprint)
+    SELECT shown.host, shown.key_type, shown.public_key, shown.fingerprint, shown.status, shown.at, shown.at
+    FROM unnest(%(hosts)s::uuid[], %(key_types)s::text[], %(public_keys)s::text[], %(fingerprints)s::text[],
+            %(statuses)s::text[], %(times)s::timestamptz[])
+        AS shown (host, key_type, public_key, fingerprint, status, at)
     ON CONFLICT (host_id, fingerprint) DO UPDATE SET
         last_seen_at = greatest(inventory_hostkey.last_seen_at, excluded.last_seen_at),
-        status = CASE WHEN %(enrols)s THEN excluded.status ELSE inventory_hostkey.status END
+        status = CASE WHEN excluded.status = 'pinned' THEN excluded.status ELSE inventory_hostkey.status END
 """
 
 
-def _write_keys(keys: list[HostKey], *, enrols: bool) -> None:
-    unique = {key.fingerprint: key for key in keys}
+def _write_keys(keys: Iterable[HostKey]) -> None:
+    unique = list({(key.host_id, key.fingerprint): key for key in keys}.values())
+    if not unique:
+        return
     parameters: dict[str, Any] = {
-        "host": keys[0].host_id,
-        "status": keys[0].status,
-        "at": keys[0].last_seen_at,
-        "key_types": [key.key_type for key in unique.values()],
-        "public_keys": [key.public_key for key in unique.values()],
-        "fingerprints": list(unique),
-        "enrols": enrols,
+        "hosts": [key.host_id for key in unique],
+        "key_types": [key.key_type for key in unique],
+        "public_keys": [key.public_key for key in unique],
+        "fingerprints": [key.fingerprint for key in unique],
+        "statuses": [str(key.status) for key in unique],
+        "times": [key.last_seen_at for key in unique],
     }
     with connection.cursor() as cursor:
         cursor.execute(_WRITE_KEYS, parameters)
@@ -149,13 +216,24 @@ def _key(host: Host, pin: HostKeyPin, status: str, observed_at: datetime) -> Hos
     )
 
 
-def store_credential_used(host: Host, credential_id: str) -> None:
+_USED = """
+    UPDATE inventory_host AS host SET last_credential_id = credential.id
+    FROM unnest(%(hosts)s::uuid[], %(ids)s::bigint[]) AS used (host, id)
+    JOIN inventory_credential AS credential ON credential.id = used.id
+    WHERE host.id = used.host AND credential.zone_id = host.zone_id
+"""
+
+
+def store_credentials_used(visits: Iterable[tuple[Host, str]]) -> None:
     """Remember which credential got in, to be tried first; writes only when it is another than last time."""
-    if not (credential_id.isascii() and credential_id.isdigit()) or int(credential_id) == host.last_credential_id:
-        return
-    known = Credential.objects.filter(pk=int(credential_id[:18]), zone=host.zone_id).first()
-    if known is not None:
-        Host.objects.filter(pk=host.pk).update(last_credential=known)
+    used = {
+        host.pk: int(credential_id[:18])
+        for host, credential_id in visits
+        if credential_id.isascii() and credential_id.isdigit() and int(credential_id) != host.last_credential_id
+    }
+    if used:
+        with connection.cursor() as cursor:
+            cursor.execute(_USED, {"hosts": list(used), "ids": list(used.values())})
 
 
 def learn_jump_keys(jumps: Iterable[JumpHost], presented: Iterable[HostKeyPin]) -> None:

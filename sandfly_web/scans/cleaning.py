@@ -71,6 +71,12 @@ def clean_mapping(value: Mapping[str, Any], depth: int = MAX_DEPTH) -> dict[str,
     return {clean_text(str(key), MAX_KEY_CHARS): clean_value(entry, depth - 1) for key, entry in pairs}
 
 
+def clean_struct(value: msgspec.Struct) -> Any:
+    """A message of the contract as JSON value, cleaned; one of short texts and numbers is looked at as a whole."""
+    plain = msgspec.structs.asdict(value)
+    return plain if is_clean(plain) else clean_mapping(plain)
+
+
 def clean_record(record: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The record, and the names of the fields left out because it was larger than MAX_RECORD_CHARS."""
     if is_clean(record):

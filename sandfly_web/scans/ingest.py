@@ -1,39 +1,63 @@
-"""Takes a worker's report into the database: one transaction, safe to run twice, and nothing in it is trusted."""
+"""Takes workers' reports into the database: safe to run twice, and nothing in them is trusted.
+
+Reports that wait together are stored together: the same few statements whether it is one report or fifty, so that what
+a statement costs is shared.
+"""
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from django.conf import settings
-from django.db import DataError, IntegrityError, connection, transaction
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.utils import timezone
 
+from sandfly_web.findings.allowlist.matching import Entry
 from sandfly_web.findings.allowlist.services import active_entries
+from sandfly_web.findings.drift.ingest import Look as DriftLook
 from sandfly_web.findings.drift.ingest import drift_sightings
 from sandfly_web.findings.floods import cap_floods
 from sandfly_web.findings.forensics import store_forensics
 from sandfly_web.findings.hostkey import HOST_KEY_CHANGED, host_key_sightings
-from sandfly_web.findings.intervals import retire_missing, store_observations
+from sandfly_web.findings.intervals import Look, retire_missing, store_observations
 from sandfly_web.findings.sightings import Visit, store_sightings
 from sandfly_web.findings.ssh_keys.ingest import key_sightings
-from sandfly_web.inventory.facts import HOST_COLUMNS, learn_jump_keys, store_credential_used, store_facts, store_keys
+from sandfly_web.inventory.facts import (
+    HOST_COLUMNS,
+    Shown,
+    learn_jump_keys,
+    store_credentials_used,
+    store_facts,
+    store_keys,
+)
+from sandfly_web.inventory.facts import Seen as HostSeen
 from sandfly_web.inventory.models import Host, JumpHost
 from sandfly_web.rules.indicators.services import look_up
 from sandfly_web.rules.indicators.verify import verify_report
-from sandfly_web.scans.cleaning import clean_text, clean_value
-from sandfly_web.scans.heartbeats import QUEUED_AGAIN
+from sandfly_web.scans.cleaning import clean_struct, clean_text, clean_value
 from sandfly_web.scans.jobs import JobError, load_jumps, walk_jumps
 from sandfly_web.scans.models import Scan
-from sandfly_web.scans.observed import RuleFacts, read_matches, rules_completed, subjects_collected
+from sandfly_web.scans.observed import Matches, RuleFacts, read_matches, rules_completed, subjects_collected
 from sandfly_web.scans.services import RETRY_FACTOR
 from scanners.contract import Outcome, RuleState, ScanReport, decode_report
 
 log = logging.getLogger(__name__)
+
+Document = bytes | str | Mapping[str, Any]
 
 # Above what the limits of a visit let through; a report with more is no work of our worker.
 MAX_MATCHES = 200_000
@@ -50,17 +74,17 @@ class ReportError(Exception):
         self.message = message
 
 
-def ingest_report(data: bytes | str | Mapping[str, Any], now: datetime | None = None) -> bool:
+def ingest_report(data: Document, now: datetime | None = None) -> bool:
     """Store a `ScanReport`, as JSON text or decoded; returns whether it was the one its scan waits for.
 
     Reports of unknown or finished scans and of earlier attempts are dropped. What cannot be read or stored fails its
-    scan, so that it never comes back. Database errors that may pass (OperationalError) go to the caller.
+    scan, so that it never comes back. Database errors that may pass (see `is_away`) go to the caller.
     """
     now = now or timezone.now()
     try:
         report = _decode(data)
         with transaction.atomic():
-            return _store(report, now)
+            return bool(_store([report], now, waits=True))
     except ReportError as error:
         _fail_scan(data, error, now)
     except (DataError, IntegrityError) as error:
@@ -70,7 +94,52 @@ def ingest_report(data: bytes | str | Mapping[str, Any], now: datetime | None = 
     return False
 
 
-def _decode(data: bytes | str | Mapping[str, Any]) -> ScanReport:
+def ingest_reports(documents: Iterable[Document], now: datetime | None = None) -> None:
+    """Store several reports as `ingest_report` does each: in one transaction, and where that cannot be, one by one.
+
+    A report that cannot be stored harms no other. Only errors of a database that is away go to the caller; what was
+    stored until then is dropped when it comes again.
+    """
+    now = now or timezone.now()
+    documents = list(documents)
+    stored = _store_together(documents, now)
+    for number, document in enumerate(documents):
+        if number in stored:
+            continue
+        try:
+            ingest_report(document, now)
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.exception("a report is lost by a fault of this program")
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the database ended, starts, or has no room; psycopg2 knows no class for a connection that is cut."""
+    return isinstance(error, OperationalError) or type(error) in {InterfaceError, DatabaseError}
+
+
+def _store_together(documents: Sequence[Document], now: datetime) -> set[int]:
+    """Places of those that were stored: not what is wrong, comes twice, or whose scan somebody else has locked."""
+    reports: dict[str, tuple[int, ScanReport]] = {}
+    for number, document in enumerate(documents):
+        try:
+            report = _decode(document)
+        except ReportError:
+            continue
+        reports.setdefault(report.scan_id, (number, report))
+    if not reports:
+        return set()
+    try:
+        with transaction.atomic():
+            done = _store([report for _, report in reports.values()], now, waits=False)
+    except Exception as error:  # noqa: BLE001 - whichever report it is, alone it harms only itself
+        log.warning("%d reports are stored one by one: %s", len(reports), type(error).__name__)
+        return set()
+    return {reports[scan_id][0] for scan_id in done}
+
+
+def _decode(data: Document) -> ScanReport:
     """Raises ReportError."""
     try:
         report = decode_report(data) if isinstance(data, bytes | str) else msgspec.convert(data, ScanReport)
@@ -83,7 +152,7 @@ def _decode(data: bytes | str | Mapping[str, Any]) -> ScanReport:
     return report
 
 
-def _fail_scan(data: bytes | str | Mapping[str, Any], error: ReportError, now: datetime) -> None:
+def _fail_scan(data: Document, error: ReportError, now: datetime) -> None:
     """Drop the report; if it says whose it is, that scan fails."""
     scan_id, attempt = _named_scan(data)
     log.error("scan %s: report dropped (%s): %s", scan_id, error.code, clean_text(error.message, 500))
@@ -100,7 +169,7 @@ def _fail_scan(data: bytes | str | Mapping[str, Any], error: ReportError, now: d
     )
 
 
-def _named_scan(data: bytes | str | Mapping[str, Any]) -> tuple[uuid.UUID | None, int | None]:
+def _named_scan(data: Document) -> tuple[uuid.UUID | None, int | None]:
     """Scan id and attempt of a report that is wrong otherwise, as far as they can be read."""
     if isinstance(data, bytes | str):
         try:
@@ -121,72 +190,128 @@ def parse_uuid(text: object) -> uuid.UUID | None:
         return None
 
 
-def _store(report: ScanReport, now: datetime) -> bool:
-    """Everything in one transaction; the locked row is the claim, so a second copy of the report finds nothing."""
-    scan = _claim(report)
-    if scan is None:
-        log.info("scan %s: report of attempt %d dropped, nobody waits for it", report.scan_id, report.attempt)
-        return False
-    visit = Visit(scan.host_id, scan.pk, _observed_at(scan, report, now))
-    rules = _read_rules(report)
-    report = verify_report(report, {rule.id: rule.when for rule in rules.values()}, look_up)
-    subjects = {match.subject for match in report.matches}
-    allowlist = active_entries(scan.host, subjects, now) if subjects else []
-    seen = read_matches(str(scan.host_id), report.matches, rules, allowlist)
-    sightings = cap_floods(str(scan.host_id), seen.sightings)
-    keys = store_keys(scan.host, report.presented_host_keys, report.failure, visit.observed_at)
-    store_facts(scan.host, report.profile, report.failure, visit.observed_at)
-    store_credential_used(scan.host, report.credential)
-    _learn_jump_keys(scan.host, report)
-    if report.failure is not None and report.failure.code == HOST_KEY_CHANGED:
-        sightings += host_key_sightings(scan.host, keys)
-    is_done = report.outcome == Outcome.DONE
-    collecting = [rule_id for rule_id in rules_completed(report) if is_done and not _alerts(rules, rule_id)]
-    sightings += drift_sightings(scan.host, seen.observations, subjects_collected(report), collecting)
-    changed = store_observations(visit, seen.observations)
-    if is_done:
-        changed |= retire_missing(visit, subjects_collected(report), collecting)
-    sightings += key_sightings(visit, seen.observations, changed, allowlist)
-    store_sightings(visit, sightings)
-    store_forensics(scan.pk, seen.forensics)
-    _store_outcomes(scan, report, rules)
-    _finish(scan, report, rules, visit.observed_at, now)
-    return True
+class _Taken(NamedTuple):
+    """A report whose scan waits for it."""
+
+    scan: Scan
+    host: Host
+    report: ScanReport
+    visit: Visit
+    rules: Mapping[str, RuleFacts]
+    allowlist: Sequence[Entry]
+    seen: Matches
+    subjects: list[str]
+    # Rules that collect and saw all there was.
+    collecting: list[str]
 
 
-def _learn_jump_keys(host: Host, report: ScanReport) -> None:
-    """The way as it is now; a job of an older way brings keys of other jump hosts only if that was just changed."""
-    if (
-        not report.presented_jump_keys
-        or not JumpHost.objects.filter(zone=host.zone_id, accept_new_host_key=True).exists()
-    ):
-        return
-    try:
-        jumps = walk_jumps(host, load_jumps(host.zone_id))
-    except JobError as error:
-        log.info("host %s: the way to it has changed, no key of a jump host is kept: %s", host.pk, error.message)
-        return
-    if len(jumps) == len(report.presented_jump_keys):
-        learn_jump_keys(jumps, report.presented_jump_keys)
+def _store(reports: Sequence[ScanReport], now: datetime, *, waits: bool) -> set[str]:
+    """Everything in the caller's transaction; returns the ids of the scans whose report was stored.
 
-
-# What ingest looks at; evidence of earlier visits is not read back.
-_SCAN_COLUMNS = ("attempt", "created_at", "dispatched_at", "expires_at", "cancel_requested_at")
-
-
-def _claim(report: ScanReport) -> Scan | None:
-    """The scan and its host, locked, if it waits for this report. Serialises the reports of a host."""
-    scan_id = parse_uuid(report.scan_id)
-    if scan_id is None:
-        return None
-    scans = (
-        Scan.objects.select_for_update(no_key=True, of=("self", "host"))
-        .select_related("host")
-        .filter(pk=scan_id, attempt=report.attempt, status__in=Scan.UNFINISHED)
-        .only(*_SCAN_COLUMNS, *(f"host__{name}" for name in HOST_COLUMNS))
-        .order_by()
+    The locked rows are the claim, so a second copy of a report finds nothing.
+    """
+    claimed = _claim(reports, waits=waits)
+    if not claimed:
+        return set()
+    rules = _read_rules([report for _, _, report in claimed])
+    taken = _read_all(claimed, rules, now)
+    keys = store_keys([Shown(one.host, one.report.presented_host_keys, one.report.failure, one.visit.observed_at)
+                       for one in taken])  # fmt: skip
+    store_facts([HostSeen(one.host, one.report.profile, one.report.failure, one.visit.observed_at) for one in taken])
+    store_credentials_used([(one.host, one.report.credential) for one in taken])
+    _learn_jump_keys(taken)
+    drifted = drift_sightings(
+        [DriftLook(one.host, one.seen.observations, one.subjects, one.collecting) for one in taken]
     )
-    return next(iter(scans), None)
+    changed = store_observations([(one.visit, one.seen.observations) for one in taken])
+    changed |= retire_missing(
+        [Look(one.visit, one.subjects, one.collecting) for one in taken if one.report.outcome == Outcome.DONE]
+    )
+    sightings = []
+    for one, shown, drift in zip(taken, keys, drifted, strict=True):
+        found = cap_floods(str(one.host.pk), one.seen.sightings)
+        if one.report.failure is not None and one.report.failure.code == HOST_KEY_CHANGED:
+            found += host_key_sightings(one.host, shown)
+        subjects = {subject for host, subject in changed if host == one.host.pk}
+        held = key_sightings(one.visit, one.seen.observations, subjects, one.allowlist)
+        sightings.append((one.visit, [*found, *drift, *held]))
+    store_sightings(sightings)
+    store_forensics([(one.scan.pk, one.seen.forensics) for one in taken])
+    _store_outcomes(taken)
+    _finish(taken, now)
+    return {one.report.scan_id for one in taken}
+
+
+def _read_all(
+    claimed: Sequence[tuple[Scan, Host, ScanReport]], rules: Mapping[str, RuleFacts], now: datetime
+) -> list[_Taken]:
+    conditions = {rule.id: rule.when for rule in rules.values()}
+    verified = [(scan, host, verify_report(report, conditions, look_up)) for scan, host, report in claimed]
+    subjects = {match.subject for _, _, report in verified for match in report.matches}
+    allowlist = active_entries([host.pk for _, host, report in verified if report.matches], subjects, now)
+    taken = []
+    for scan, host, report in verified:
+        visit = Visit(host.pk, scan.pk, _observed_at(scan, report, now))
+        entries = allowlist.get(host.pk, [])
+        seen = read_matches(str(host.pk), report.matches, rules, entries)
+        is_done = report.outcome == Outcome.DONE
+        collecting = [rule_id for rule_id in rules_completed(report) if is_done and not _alerts(rules, rule_id)]
+        taken.append(_Taken(scan, host, report, visit, rules, entries, seen, subjects_collected(report), collecting))
+    return taken
+
+
+def _learn_jump_keys(taken: Sequence[_Taken]) -> None:
+    """The way as it is now; a job of an older way brings keys of other jump hosts only if that was just changed."""
+    shown = [one for one in taken if one.report.presented_jump_keys]
+    if not shown:
+        return
+    accepting = JumpHost.objects.filter(zone__in={one.host.zone_id for one in shown}, accept_new_host_key=True)
+    zones = set(accepting.values_list("zone", flat=True))
+    for one in shown:
+        if one.host.zone_id not in zones:
+            continue
+        try:
+            jumps = walk_jumps(one.host, load_jumps(one.host.zone_id))
+        except JobError as error:
+            log.info(
+                "host %s: the way to it has changed, no key of a jump host is kept: %s", one.host.pk, error.message
+            )
+            continue
+        if len(jumps) == len(one.report.presented_jump_keys):
+            learn_jump_keys(jumps, one.report.presented_jump_keys)
+
+
+# What ingest looks at, in the order of the model; evidence of earlier visits is not read back.
+_SCAN_COLUMNS = ("id", "host_id", "attempt", "created_at", "dispatched_at", "expires_at", "cancel_requested_at")
+_COLUMNS = [*(f"scan.{name}" for name in _SCAN_COLUMNS), *(f"host.{name}" for name in HOST_COLUMNS)]
+# As SQL, like all that every report needs: Django would take longer to write this than PostgreSQL to answer it.
+_CLAIM = f"""
+    SELECT {", ".join(_COLUMNS)} FROM scans_scan AS scan JOIN inventory_host AS host ON host.id = scan.host_id
+    WHERE scan.id = ANY(%s::uuid[]) AND scan.status IN ('queued', 'running')
+    FOR NO KEY UPDATE OF scan, host
+"""  # noqa: S608 - no value in it
+
+
+def _claim(reports: Iterable[ScanReport], *, waits: bool) -> list[tuple[Scan, Host, ScanReport]]:
+    """Scans and hosts, locked, that wait for these reports; of each host one. Serialises the reports of a host.
+
+    With `waits` off, what is locked is left out: whoever holds several rows and waits for one more may wait for ever.
+    """
+    asked = {scan_id: report for report in reports if (scan_id := parse_uuid(report.scan_id))}
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM if waits else f"{_CLAIM} SKIP LOCKED", [list(asked)])
+        rows = cursor.fetchall()
+    claimed: dict[uuid.UUID, tuple[Scan, Host, ScanReport]] = {}
+    cut = len(_SCAN_COLUMNS)
+    for row in rows:
+        scan, host = Scan.from_db("default", _SCAN_COLUMNS, row[:cut]), Host.from_db("default", HOST_COLUMNS, row[cut:])
+        report = asked[scan.pk]
+        if scan.attempt == report.attempt:
+            claimed.setdefault(host.pk, (scan, host, report))
+    if waits and not claimed:
+        for report in reports:
+            log.info("scan %s: report of attempt %d dropped, nobody waits for it", report.scan_id, report.attempt)
+    return list(claimed.values())
 
 
 def _observed_at(scan: Scan, report: ScanReport, now: datetime) -> datetime:
@@ -194,17 +319,18 @@ def _observed_at(scan: Scan, report: ScanReport, now: datetime) -> datetime:
     return min(max(report.finished_at, scan.dispatched_at or scan.created_at), now)
 
 
-# As SQL: Django would take longer to write this query than PostgreSQL to answer it.
 _RULES = """
     SELECT id, name, type, title, level, tags, explain, plan_rule -> 'fields', plan_rule -> 'when'
     FROM rules_rule WHERE id = ANY(%s::uuid[])
 """
 
 
-def _read_rules(report: ScanReport) -> dict[str, RuleFacts]:
+def _read_rules(reports: Iterable[ScanReport]) -> dict[str, RuleFacts]:
     """The rules that matched or alerted, by id; ids that are no rule of ours are logged and left out."""
-    wanted = {rule_id for match in report.matches for rule_id in match.rule_ids}
-    wanted |= {status.rule_id for status in report.rules if status.state == RuleState.ALERT}
+    wanted = {rule_id for report in reports for match in report.matches for rule_id in match.rule_ids}
+    wanted |= {status.rule_id for report in reports for status in report.rules if status.state is RuleState.ALERT}
+    if not wanted:
+        return {}
     rules = {}
     with connection.cursor() as cursor:
         cursor.execute(_RULES, [[rule_id for rule_id in wanted if parse_uuid(rule_id)]])
@@ -213,7 +339,8 @@ def _read_rules(report: ScanReport) -> dict[str, RuleFacts]:
             condition = msgspec.json.decode(when or "null")
             rules[str(pk)] = RuleFacts(str(pk), name, kind, title, level, words, explain, tuple(names), condition)
     if len(rules) < len(wanted):
-        log.warning("scan %s: %d rules of the report are not here", report.scan_id, len(wanted) - len(rules))
+        scans = ", ".join(sorted(report.scan_id for report in reports))
+        log.warning("%d rules of the reports are not here; scans %s", len(wanted) - len(rules), clean_text(scans, 500))
     return rules
 
 
@@ -223,9 +350,10 @@ def _alerts(rules: Mapping[str, RuleFacts], rule_id: str) -> bool:
 
 _OUTCOMES = """
     INSERT INTO scans_ruleoutcome (scan_id, rule_id, state, reason, matched, is_truncated, unknown)
-    SELECT %(scan)s, rule.id, outcome.state, outcome.reason, outcome.matched, outcome.is_truncated, outcome.unknown
-    FROM jsonb_to_recordset(%(outcomes)s::jsonb)
-        AS outcome (rule_id uuid, state text, reason text, matched int, is_truncated boolean, unknown jsonb)
+    SELECT outcome.scan, rule.id, outcome.state, outcome.reason, outcome.matched, outcome.is_truncated, outcome.unknown
+    FROM jsonb_to_recordset(%(outcomes)s::jsonb) AS outcome (
+        scan uuid, rule_id uuid, state text, reason text, matched int, is_truncated boolean, unknown jsonb
+    )
     JOIN rules_rule AS rule ON rule.id = outcome.rule_id
     ON CONFLICT (scan_id, rule_id) DO UPDATE SET
         state = excluded.state, reason = excluded.reason, matched = excluded.matched,
@@ -233,10 +361,11 @@ _OUTCOMES = """
 """
 
 
-def _store_outcomes(scan: Scan, report: ScanReport, rules: Mapping[str, RuleFacts]) -> None:
+def _store_outcomes(taken: Iterable[_Taken]) -> None:
     """Rows for the rules that did not simply pass. For a rule that collects, a match is no alert unless it was cut."""
     outcomes = {
-        status.rule_id: {
+        (one.scan.pk, status.rule_id): {
+            "scan": one.scan.pk,
             "rule_id": status.rule_id,
             "state": str(status.state),
             "reason": clean_text(status.reason, 64),
@@ -244,15 +373,16 @@ def _store_outcomes(scan: Scan, report: ScanReport, rules: Mapping[str, RuleFact
             "is_truncated": status.truncated,
             "unknown": {clean_text(why, 64): _count(number) for why, number in list(status.unknown.items())[:MAX_WHYS]},
         }
-        for status in report.rules
-        if status.state != RuleState.PASS
-        and (status.state != RuleState.ALERT or status.truncated or _alerts(rules, status.rule_id))
+        for one in taken
+        for status in one.report.rules
+        if status.state is not RuleState.PASS
+        and (status.state is not RuleState.ALERT or status.truncated or _alerts(one.rules, status.rule_id))
         and parse_uuid(status.rule_id)
     }
     if outcomes:
         encoded = msgspec.json.encode(list(outcomes.values())).decode()
         with connection.cursor() as cursor:
-            cursor.execute(_OUTCOMES, {"scan": scan.pk, "outcomes": encoded})
+            cursor.execute(_OUTCOMES, {"outcomes": encoded})
 
 
 def _count(number: int) -> int:
@@ -260,16 +390,46 @@ def _count(number: int) -> int:
     return max(0, min(number, 2**31 - 1))
 
 
-def _finish(
-    scan: Scan, report: ScanReport, rules: Mapping[str, RuleFacts], observed_at: datetime, now: datetime
-) -> None:
-    changes = _described(report, rules) | {"observed_at": observed_at}
-    retry_at = _retry_at(scan, report, now)
-    if retry_at is not None:
-        changes |= {**QUEUED_AGAIN, "attempt": scan.attempt + 1, "not_before": retry_at}
-    else:
-        changes |= {"status": str(report.outcome), "finished_at": now, "phase": ""}
-    Scan.objects.filter(pk=scan.pk).update(**changes)
+# A scan with `retry_at` is queued again and looks as `heartbeats.QUEUED_AGAIN` says.
+_FINISH = """
+    UPDATE scans_scan AS scan SET
+        status = CASE WHEN seen.retry_at IS NULL THEN seen.status ELSE 'queued' END,
+        finished_at = CASE WHEN seen.retry_at IS NULL THEN %(now)s ELSE scan.finished_at END,
+        attempt = CASE WHEN seen.retry_at IS NULL THEN scan.attempt ELSE scan.attempt + 1 END,
+        not_before = coalesce(seen.retry_at, scan.not_before),
+        dispatched_at = CASE WHEN seen.retry_at IS NULL THEN scan.dispatched_at END,
+        heartbeat_at = CASE WHEN seen.retry_at IS NULL THEN scan.heartbeat_at END,
+        started_at = CASE WHEN seen.retry_at IS NULL THEN seen.started_at END,
+        worker = CASE WHEN seen.retry_at IS NULL THEN seen.worker ELSE '' END,
+        phase = '', observed_at = seen.observed_at, error_code = seen.error_code, error_message = seen.error_message,
+        is_root = seen.is_root, probe_digest = seen.probe_digest, architecture = seen.architecture,
+        timings_s = seen.timings_s, cost = seen.cost, collectors = seen.collectors,
+        created_paths = seen.created_paths, removed_paths = seen.removed_paths, cleanup_error = seen.cleanup_error,
+        alert_count = seen.alert_count, pass_count = seen.pass_count, error_count = seen.error_count,
+        skipped_count = seen.skipped_count
+    FROM jsonb_to_recordset(%(scans)s::jsonb) AS seen (
+        id uuid, retry_at timestamptz, status text, observed_at timestamptz, worker text, started_at timestamptz,
+        error_code text, error_message text, is_root boolean, probe_digest text, architecture text, timings_s jsonb,
+        cost jsonb, collectors jsonb, created_paths jsonb, removed_paths jsonb, cleanup_error text,
+        alert_count int, pass_count int, error_count int, skipped_count int
+    )
+    WHERE scan.id = seen.id
+"""
+
+
+def _finish(taken: Iterable[_Taken], now: datetime) -> None:
+    scans = [
+        _described(one.report, one.rules)
+        | {
+            "id": one.scan.pk,
+            "retry_at": _retry_at(one.scan, one.report, now),
+            "status": str(one.report.outcome),
+            "observed_at": one.visit.observed_at,
+        }
+        for one in taken
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_FINISH, {"scans": msgspec.json.encode(scans).decode(), "now": now})
 
 
 def _retry_at(scan: Scan, report: ScanReport, now: datetime) -> datetime | None:
@@ -295,8 +455,8 @@ def _described(report: ScanReport, rules: Mapping[str, RuleFacts]) -> dict[str, 
         "probe_digest": clean_text(report.probe_digest, 64),
         "architecture": clean_text(report.profile.arch, 32) if report.profile else "",
         "timings_s": clean_value(report.timings_s),
-        "cost": clean_value(msgspec.structs.asdict(report.cost)),
-        "collectors": [clean_value(msgspec.structs.asdict(status)) for status in report.collectors],
+        "cost": clean_struct(report.cost),
+        "collectors": [clean_struct(status) for status in report.collectors],
         "created_paths": clean_value(report.created[:MAX_PATHS]),
         "removed_paths": clean_value(report.removed[:MAX_PATHS]),
         "cleanup_error": clean_text(cleanup.message, 4096) if cleanup else "",
@@ -306,8 +466,11 @@ def _described(report: ScanReport, rules: Mapping[str, RuleFacts]) -> dict[str, 
 
 def _counts(report: ScanReport, rules: Mapping[str, RuleFacts]) -> dict[str, int]:
     """Rules by what they say; a rule that collects and found something did what it should: it passed."""
-    counts = dict.fromkeys(("alert_count", "pass_count", "error_count", "skipped_count"), 0)
-    for status in report.rules:
-        collected = status.state == RuleState.ALERT and not _alerts(rules, status.rule_id)
-        counts[f"{RuleState.PASS if collected else status.state}_count"] += 1
-    return counts
+    counts = Counter(status.state for status in report.rules)
+    collected = sum(status.state is RuleState.ALERT and not _alerts(rules, status.rule_id) for status in report.rules)
+    return {
+        "alert_count": counts[RuleState.ALERT] - collected,
+        "pass_count": counts[RuleState.PASS] + collected,
+        "error_count": counts[RuleState.ERROR],
+        "skipped_count": counts[RuleState.SKIPPED],
+    }

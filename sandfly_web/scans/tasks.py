@@ -12,7 +12,7 @@ from typing import Any
 from celery import shared_task
 from celery.exceptions import Reject
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from sandfly_web.findings.allowlist.services import end_expired
@@ -21,7 +21,7 @@ from sandfly_web.findings.risk import keep_risk
 from sandfly_web.scans.adhoc import forget_credentials
 from sandfly_web.scans.breakers import watch
 from sandfly_web.scans.dispatch import dispatch_due
-from sandfly_web.scans.ingest import ingest_report
+from sandfly_web.scans.ingest import ingest_report, is_away
 from sandfly_web.scans.retention import delete_old
 from sandfly_web.scans.schedules import sync_schedules
 from scanners.contract import INGEST_TASK
@@ -34,18 +34,13 @@ _rng = random.SystemRandom()
 DATABASE_PAUSE_S = 5
 
 
-def _is_away(error: Exception) -> bool:
-    """Whether the database ended, starts, or has no room; psycopg2 knows no class for a connection that is cut."""
-    return isinstance(error, OperationalError) or type(error) in {InterfaceError, DatabaseError}
-
-
 @contextmanager
 def _database_may_be_away() -> Iterator[None]:
     """What beat asks for is asked for again soon: one line says why nothing was done now."""
     try:
         yield
     except (DatabaseError, InterfaceError) as error:
-        if not _is_away(error):
+        if not is_away(error):
             raise
         log.warning("the database is away, this waits for the next turn: %s", type(error).__name__)
 
@@ -63,7 +58,7 @@ def ingest(report: dict[str, Any] | str) -> None:
     try:
         ingest_report(report)
     except (DatabaseError, InterfaceError) as error:
-        if not _is_away(error):
+        if not is_away(error):
             raise
         log.warning("the database does not take a report, it is kept in the queue: %s", type(error).__name__)
         # Nothing else could be stored meanwhile either; without the pause the message would go round and round.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from sandfly_web.findings.allowlist.matching import Entry, Seen, carried_fields, find_entry
@@ -139,24 +140,40 @@ def end_expired(now: datetime) -> int:
     return opened
 
 
-def active_entries(host: Host, subjects: Collection[str], now: datetime) -> list[Entry]:
-    """The entries that may hide findings of these subjects on the host; one query."""
-    rows = (
-        AllowlistEntry.objects.filter(
-            Q(scope=Scope.ALL)
-            | Q(scope=Scope.HOSTS, hosts=host)
-            | Q(scope=Scope.TAGS, tags__in=host.tags.values("pk")),
-            Q(expires_at__isnull=True) | Q(expires_at__gt=now),
-            subject__in=subjects,
-            ended_at__isnull=True,
+# Oldest first: the first that fits is the one that hides. `hosts` null: all of them.
+_ACTIVE = """
+    SELECT entry.id, entry.rule_id, entry.subject, entry.condition, CASE entry.scope
+        WHEN 'hosts' THEN ARRAY(
+            SELECT named.host_id FROM findings_allowlistentry_hosts AS named
+            WHERE named.allowlistentry_id = entry.id AND named.host_id = ANY(%(hosts)s)
         )
-        .order_by("created_at", "id")
-        .values_list("id", "rule_id", "subject", "condition")
-        .distinct()
-    )
-    return [
-        Entry(pk, str(rule_id) if rule_id else None, subject, condition) for pk, rule_id, subject, condition in rows
-    ]
+        WHEN 'tags' THEN ARRAY(
+            SELECT DISTINCT tagged.host_id FROM findings_allowlistentry_tags AS named
+            JOIN inventory_host_tags AS tagged ON tagged.tag_id = named.tag_id
+            WHERE named.allowlistentry_id = entry.id AND tagged.host_id = ANY(%(hosts)s)
+        )
+        END AS hosts
+    FROM findings_allowlistentry AS entry
+    WHERE entry.ended_at IS NULL AND entry.subject = ANY(%(subjects)s)
+        AND (entry.expires_at IS NULL OR entry.expires_at > %(now)s)
+    ORDER BY entry.created_at, entry.id
+"""
+
+
+def active_entries(
+    hosts: Collection[uuid.UUID], subjects: Collection[str], now: datetime
+) -> dict[uuid.UUID, list[Entry]]:
+    """The entries that may hide findings of these subjects, by host; one query."""
+    found: dict[uuid.UUID, list[Entry]] = {host: [] for host in hosts}
+    if not (hosts and subjects):
+        return found
+    with connection.cursor() as cursor:
+        cursor.execute(_ACTIVE, {"hosts": list(hosts), "subjects": list(subjects), "now": now})
+        for pk, rule_id, subject, condition, named in cursor.fetchall():
+            entry = Entry(pk, str(rule_id) if rule_id else None, subject, json.loads(condition or "null"))
+            for host in hosts if named is None else named:
+                found[host].append(entry)
+    return found
 
 
 def _checked(proposal: Proposal, now: datetime) -> Entry:

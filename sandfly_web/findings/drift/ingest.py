@@ -1,15 +1,17 @@
-"""What a visit saw against the baselines that cover its host: called by ingest in its transaction, four queries at most
-but for what a model host adds.
+"""What visits saw against the baselines that cover their hosts: called by ingest in its transaction, five queries at
+most but for what model hosts add.
 """
 
 from __future__ import annotations
 
 import logging
+import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.db.models import Q
 
 from sandfly_web.findings.drift.compare import Strictness, differing, is_contained, near_key, nearest, same_key
@@ -28,40 +30,122 @@ MAX_DIFFERENCES = 200
 MAX_VALUE_CHARS = 500
 
 
-def drift_sightings(
-    host: Host, observations: Iterable[Observation], subjects: Collection[str], rule_ids: Collection[str]
-) -> list[Sighting]:
-    """What is not in the enforced baselines of the host, and what is missing where a baseline asks for that.
-
-    `subjects` were collected without a fault and `rule_ids` ran to their end: only of these can something be missing.
+class Look(NamedTuple):
+    """What a visit saw of its host, and where it looked: `subjects` were collected without a fault and `rule_ids` ran
+    to their end, only of these can something be missing.
     """
-    baselines = list(Baseline.objects.filter(state=Baseline.State.ENFORCED, tags__hosts=host).distinct())
-    if not baselines:
-        return []
-    things = [(seen, near_key(seen.subject, seen.identity)) for seen in observations]
-    known = _read_entries(baselines, {near for _, near in things})
-    models = set(host.models_baselines.values_list("pk", flat=True))
-    missing = _read_missing(baselines, subjects, rule_ids)
-    found: list[Sighting] = []
-    for baseline in baselines:
-        differences: list[Sighting] = []
-        new: list[Thing] = []
-        for seen, near in things:
-            strictness = baseline.subjects.get(seen.subject)
-            if strictness is None or (baseline.ignore_containers and is_contained(seen.data)):
-                continue
-            alike = known[baseline.pk, near]
-            if _fits(seen, strictness, alike):
-                continue
-            new.append(Thing(seen.subject, seen.identity, seen.data, seen.rule_ids))
-            differences.append(_present(host, baseline, seen, strictness, [facts for _, facts in alike]))
-        if baseline.auto_append and baseline.pk in models and _take_in(baseline, new, host):
+
+    host: Host
+    observations: Sequence[Observation]
+    subjects: Sequence[str]
+    rule_ids: Sequence[str]
+
+
+Near = tuple[uuid.UUID, str]
+Known = dict[Near, list[tuple[str, dict[str, Any]]]]
+
+
+class _Lists(NamedTuple):
+    """What the visits are compared with: entries by baseline and nearness, those that may be missing by baseline, and
+    the model hosts among (baseline, host).
+    """
+
+    known: Known
+    missing: dict[uuid.UUID, list[BaselineEntry]]
+    models: frozenset[tuple[uuid.UUID, uuid.UUID]]
+
+
+def drift_sightings(looks: Sequence[Look]) -> list[list[Sighting]]:
+    """By visit, what is not in the enforced baselines of its host, and what is missing where a baseline asks for that.
+
+    The visits are of different hosts.
+    """
+    covering = _read_covering([look.host.pk for look in looks])
+    if not covering:
+        return [[] for _ in looks]
+    baselines = {baseline.pk: baseline for found in covering.values() for baseline in found}
+    covered = [look for look in looks if look.host.pk in covering]
+    nears = {near_key(seen.subject, seen.identity) for look in covered for seen in look.observations}
+    lists = _Lists(
+        known=_read_entries(baselines, nears),
+        missing=_read_missing(list(baselines.values()), covered),
+        models=_read_models(baselines, covering),
+    )
+    return [[found for one in covering.get(look.host.pk, ()) for found in _compare(look, one, lists)] for look in looks]
+
+
+_COVERING = """
+    SELECT DISTINCT tagged.host_id, baseline.id
+    FROM findings_baseline AS baseline
+    JOIN findings_baseline_tags AS named ON named.baseline_id = baseline.id
+    JOIN inventory_host_tags AS tagged ON tagged.tag_id = named.tag_id
+    WHERE baseline.state = 'enforced' AND tagged.host_id = ANY(%s)
+    ORDER BY baseline.id
+"""
+
+
+def _read_covering(hosts: list[uuid.UUID]) -> dict[uuid.UUID, list[Baseline]]:
+    """The enforced baselines of each host that has any; most fleets have none, so they are read only then."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COVERING, [hosts])
+        pairs = cursor.fetchall()
+    baselines = Baseline.objects.in_bulk({pk for _, pk in pairs}) if pairs else {}
+    covering: dict[uuid.UUID, list[Baseline]] = {}
+    for host, pk in pairs:
+        covering.setdefault(host, []).append(baselines[pk])
+    return covering
+
+
+def _read_models(baselines: Iterable[uuid.UUID], hosts: Iterable[uuid.UUID]) -> frozenset[tuple[uuid.UUID, uuid.UUID]]:
+    models = Baseline.model_hosts.through.objects.filter(baseline__in=list(baselines), host__in=list(hosts))
+    return frozenset(models.values_list("baseline_id", "host_id"))
+
+
+def _read_entries(baselines: Iterable[uuid.UUID], nears: Collection[str]) -> Known:
+    """(baseline, near) → key and facts of its entries."""
+    rows = BaselineEntry.objects.filter(baseline__in=list(baselines), near__in=nears, removed_in__isnull=True).order_by(
+        "id"
+    )
+    known: Known = defaultdict(list)
+    for baseline, near, key, identity, data in rows.values_list("baseline_id", "near", "key", "identity", "data"):
+        known[baseline, near].append((key, {**identity, **data}))
+    return known
+
+
+def _read_missing(baselines: Iterable[Baseline], looks: Iterable[Look]) -> dict[uuid.UUID, list[BaselineEntry]]:
+    """Entries that a visit may have seen; which of them it would have seen, and saw, is decided by `_lacking`."""
+    asking = [baseline.pk for baseline in baselines if baseline.report_missing]
+    subjects = {subject for look in looks if look.rule_ids for subject in look.subjects}
+    missing: dict[uuid.UUID, list[BaselineEntry]] = defaultdict(list)
+    if asking and subjects:
+        entries = BaselineEntry.objects.filter(
+            ~Q(rule_ids=[]), baseline__in=asking, subject__in=subjects, removed_in__isnull=True
+        )
+        for entry in entries.order_by("id"):
+            missing[entry.baseline_id].append(entry)
+    return missing
+
+
+def _compare(look: Look, baseline: Baseline, lists: _Lists) -> list[Sighting]:
+    differences: list[Sighting] = []
+    new: list[Thing] = []
+    host = look.host
+    for seen in look.observations:
+        strictness = baseline.subjects.get(seen.subject)
+        if strictness is None or (baseline.ignore_containers and is_contained(seen.data)):
             continue
-        keys = {same_key(seen.subject, baseline.subjects.get(seen.subject, ""), seen.identity) for seen, _ in things}
-        lacking = (entry for entry in missing if entry.baseline_id == baseline.pk and entry.key not in keys)
-        differences += [_missing(host, baseline, entry) for entry in lacking]
-        found += _capped(host, baseline, list({one.fingerprint: one for one in differences}.values()))
-    return found
+        alike = lists.known[baseline.pk, near_key(seen.subject, seen.identity)]
+        if _fits(seen, strictness, alike):
+            continue
+        new.append(Thing(seen.subject, seen.identity, seen.data, seen.rule_ids))
+        differences.append(_present(host, baseline, seen, strictness, [facts for _, facts in alike]))
+    is_model = baseline.auto_append and (baseline.pk, host.pk) in lists.models
+    if is_model and _take_in(baseline, new, host):
+        # For the visits that are stored after this one in the same transaction.
+        _learn(baseline, new, lists.known)
+        return []
+    differences += [_missing(host, baseline, entry) for entry in _lacking(look, baseline, lists.missing[baseline.pk])]
+    return _capped(host, baseline, list({one.fingerprint: one for one in differences}.values()))
 
 
 def _take_in(baseline: Baseline, new: list[Thing], host: Host) -> bool:
@@ -78,26 +162,23 @@ def _take_in(baseline: Baseline, new: list[Thing], host: Host) -> bool:
     return True
 
 
-def _read_entries(baselines: list[Baseline], nears: Collection[str]) -> dict[Any, list[tuple[str, dict[str, Any]]]]:
-    """(baseline, near) → key and facts of its entries."""
-    rows = BaselineEntry.objects.filter(baseline__in=baselines, near__in=nears, removed_in__isnull=True).order_by("id")
-    known: dict[Any, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
-    for baseline, near, key, identity, data in rows.values_list("baseline_id", "near", "key", "identity", "data"):
-        known[baseline, near].append((key, {**identity, **data}))
-    return known
+def _learn(baseline: Baseline, things: Iterable[Thing], known: Known) -> None:
+    for thing in things:
+        key = same_key(thing.subject, baseline.subjects.get(thing.subject, ""), thing.identity)
+        near = near_key(thing.subject, thing.identity)
+        known[baseline.pk, near].append((key, {**thing.identity, **thing.data}))
 
 
-def _read_missing(
-    baselines: list[Baseline], subjects: Collection[str], rule_ids: Collection[str]
-) -> list[BaselineEntry]:
-    """Entries that the visit would have seen; which of them it saw is decided by the caller."""
-    asking = [baseline for baseline in baselines if baseline.report_missing]
-    if not (asking and subjects and rule_ids):
+def _lacking(look: Look, baseline: Baseline, entries: Sequence[BaselineEntry]) -> list[BaselineEntry]:
+    """Entries of which the visit ran every rule that ever saw them, and which it did not see."""
+    if not entries:
         return []
-    entries = BaselineEntry.objects.filter(
-        ~Q(rule_ids=[]), baseline__in=asking, subject__in=subjects, rule_ids__contained_by=sorted(rule_ids)
-    )
-    return list(entries.filter(removed_in__isnull=True).order_by("id"))
+    subjects, rule_ids = set(look.subjects), set(look.rule_ids)
+    asked = [entry for entry in entries if entry.subject in subjects and rule_ids.issuperset(entry.rule_ids)]
+    keys = {
+        same_key(seen.subject, baseline.subjects.get(seen.subject, ""), seen.identity) for seen in look.observations
+    }
+    return [entry for entry in asked if entry.key not in keys]
 
 
 def _fits(seen: Observation, strictness: str, alike: list[tuple[str, dict[str, Any]]]) -> bool:

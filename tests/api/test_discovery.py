@@ -49,6 +49,15 @@ def test_discovery_names_what_is_wrong_with_it(make: WebMake) -> None:
         assert answer.json()["errors"][0]["field"] == field
 
 
+def test_a_discovery_does_not_leave_the_zone_of_its_credentials(make: WebMake) -> None:
+    client = make.api("operator")
+    made = client.post("/api/v1/discoveries", body(make), format="json").json()
+
+    answer = client.patch(f"/api/v1/discoveries/{made['id']}", {"zone": make.zone().pk}, format="json")
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "credentials")
+
+
 def test_viewer_starts_no_sweep(make: WebMake) -> None:
     made = make.api("operator").post("/api/v1/discoveries", body(make), format="json").json()
 

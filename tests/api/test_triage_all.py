@@ -112,6 +112,17 @@ def test_assigned_and_reopened_in_bulk(make: WebMake) -> None:
     assert {(finding.status, finding.close_reason) for finding in findings} == {("open", "")}
 
 
+def test_the_risk_of_hosts_follows(make: WebMake) -> None:
+    from sandfly_web.findings.risk import risk_of, weigh
+
+    findings = [make.finding(level="critical"), make.finding(level="critical")]
+    weigh({finding.host_id for finding in findings})
+
+    triage(make.api("analyst"), action="close", ids=[str(findings[0].pk)], reason="gone")
+
+    assert [risk_of(finding.host_id).risk for finding in findings] == [0, 60]
+
+
 def test_another_number_than_was_agreed_to_changes_nothing(make: WebMake) -> None:
     from auditlog.models import LogEntry
 

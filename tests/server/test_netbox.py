@@ -146,6 +146,22 @@ def test_devices_without_a_primary_address_are_told(url: str) -> None:
     assert "has no primary address" in str(parsed.faults[0])
 
 
+def test_odd_values_of_a_device_are_no_end_of_the_import(url: str) -> None:
+    Handler.lists["/api/dcim/devices/"][:2] = [device(1, tags=7, role=7), device(2, name="web\0\ud800")]
+
+    parsed = read_netbox(NetBox(url, TOKEN, kinds=["devices"]))
+
+    found = {candidate.target.label: (candidate.name, candidate.tags) for candidate in parsed.candidates.values()}
+    assert found["10.0.0.1"] == ("web1", ("debian", "berlin"))
+    assert found["10.0.0.2"][0] == "web\\x00\\ud800"
+
+
+@pytest.mark.parametrize("port", [0, 65536])
+def test_a_port_that_is_none_is_refused(url: str, port: int) -> None:
+    with pytest.raises(NetBoxError, match="is no port"):
+        NetBox(url, TOKEN, port=port)
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

@@ -16,10 +16,12 @@ from django.utils import timezone
 
 from sandfly_web.accounts.audit import record_many
 from sandfly_web.findings.models import Finding, FindingEvent
+from sandfly_web.findings.risk import weigh
 from sandfly_web.findings.services import MAX_COMMENT_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
     from django.contrib.auth.models import User
     from django.db.models import QuerySet
@@ -120,9 +122,11 @@ def triage_all(
     with transaction.atomic():
         if look(findings).is_over:
             raise ValidationError(f"more than {MAX_FINDINGS:,} findings match; narrow the filter")
+        hosts = _hosts(findings, step)
         changed = _change(findings, step, actor)
         if expect is not None and changed != expect:
             raise ValidationError(f"{changed:,} findings would change now, not {expect:,}; look again")
+        weigh(hosts)
         if changed:
             said = {"action": step.action.value, "reason": step.text, "findings": f"{changed}"}
             if step.action == Action.ASSIGN:
@@ -130,6 +134,15 @@ def triage_all(
             said |= {f"filter.{name}": _words(value) for name, value in asked.items()}
             record_many(Finding, f"{changed:,} findings", said, actor)
     return changed
+
+
+def _hosts(findings: QuerySet[Finding], step: Step) -> set[UUID]:
+    """Whose risk the step changes."""
+    rule = RULES[step.action]
+    if rule.status is None:
+        return set()
+    chosen = Finding.objects.filter(pk__in=findings.order_by().values("pk"), status__in=rule.allowed)
+    return set(chosen.order_by().values_list("host", flat=True).distinct())
 
 
 def _words(value: Any) -> str:

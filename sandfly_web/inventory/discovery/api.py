@@ -55,7 +55,9 @@ class DiscoverySerializer(serializers.ModelSerializer[Discovery]):
 
         services.check_ranges(value("ranges"), value("excluded"))
         zone = value("zone")
-        others = [one for one in attrs.get("credentials", []) if one.zone_id != zone.pk]
+        # Those that are kept count, too: a sweep without a credential that opens would sign in to nothing.
+        kept = self.instance.credentials.all() if isinstance(self.instance, Discovery) else []
+        others = [one for one in attrs.get("credentials", kept) if one.zone_id != zone.pk]
         if others:
             raise serializers.ValidationError({"credentials": f"{others[0]} belongs to another zone"})
         return attrs

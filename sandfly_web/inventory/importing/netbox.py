@@ -20,12 +20,14 @@ from urllib.request import HTTPRedirectHandler, HTTPSHandler, OpenerDirector, Pr
 from sandfly_web.console.visible import visible
 from sandfly_web.inventory.importing.candidates import Parsed, tag_of
 from sandfly_web.inventory.targets import Target, is_address
+from sandfly_web.scans.cleaning import clean_text
 
 PATHS = {"devices": "/api/dcim/devices/", "virtual-machines": "/api/virtualization/virtual-machines/"}
 PAGE_ROWS = 500
 MAX_PAGES = 2000
 MAX_PAGE_BYTES = 64 << 20
 TIMEOUT_S = 30
+MAX_PORT = 65535
 
 
 class NetBoxError(Exception):
@@ -59,6 +61,8 @@ class NetBox:
             raise NetBoxError("the address of NetBox is http:// or https:// with a host, without user")
         if any(not 32 < ord(char) < 127 for char in self.token):
             raise NetBoxError("the token holds characters that no token has")
+        if not 0 < self.port <= MAX_PORT:
+            raise NetBoxError(f"{self.port} is no port")
         if unknown := [kind for kind in self.kinds if kind not in PATHS]:
             raise NetBoxError(f"{unknown[0]!r} is neither {' nor '.join(PATHS)}")
 
@@ -80,12 +84,13 @@ def _add(parsed: Parsed, row: Any, number: int, port: int) -> None:
     if not isinstance(row, dict):
         parsed.fault(number, "this entry is no object")
         return
-    name = str(row.get("name") or row.get("display") or f"#{row.get('id')}")[:255]
+    name = clean_text(str(row.get("name") or row.get("display") or f"#{row.get('id')}"), 255)
     address = _primary(row)
     if not address:
         parsed.fault(number, f"{visible(name)} has no primary address")
         return
-    labels = [_slug(tag) for tag in row.get("tags") or [] if isinstance(tag, dict)]
+    tags = row.get("tags")
+    labels = [_slug(tag) for tag in tags if isinstance(tag, dict)] if isinstance(tags, list) else []
     labels += [
         _slug(row[part]) for part in ("role", "device_role", "platform", "site") if isinstance(row.get(part), dict)
     ]

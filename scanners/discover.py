@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from scanners.budget import Budget
+from scanners.budget import Budget, MemoryCounters
 from scanners.contract import (
     Answer,
     CredentialSecret,
@@ -32,13 +32,13 @@ from scanners.contract import (
 from scanners.diagnosis import safe_words
 from scanners.errors import ScanError
 from scanners.profile import run_profile
-from scanners.transport import PasswordPolicy, open_ssh, read_host_key
+from scanners.transport import MAX_GREETING_BYTES, PasswordPolicy, open_ssh, read_greeting, read_host_key
 
 log = logging.getLogger(__name__)
 
-# RFC 4253, 4.2: at most 255 characters; other lines may come before it.
-MAX_GREETING_BYTES = 1024
 MAX_OPEN = 256
+# Through jump hosts each takes a thread.
+MAX_OPEN_BEHIND_JUMPS = 48
 SIGN_INS = 8
 SIGN_IN_TIMEOUT_S = 15
 PROFILE_TIMEOUT_S = 20
@@ -48,25 +48,28 @@ def sweep(
     job: DiscoverJob,
     secrets: Sequence[CredentialSecret],
     *,
+    jump_secrets: Sequence[CredentialSecret | None] = (),
     worker: str = "",
     should_stop: Callable[[], bool] = lambda: False,
     budget: Budget | None = None,
 ) -> DiscoverReport:
     """Looks at all that is sought; never raises for what hosts do. Stopping early is a failure, not an empty answer.
 
+    Through the job's jump hosts, where there are some; raises ScanError when they let nothing through.
+
     `budget` bounds wrong passwords, so that a network of strangers does not lock the account of a directory.
     """
-    passwords = PasswordPolicy(budget) if budget else PasswordPolicy()
+    passwords = PasswordPolicy(budget or Budget(MemoryCounters()), job.try_all_passwords)
+    look_at = _Looker(job, secrets, jump_secrets, passwords)
     started_at = datetime.now(UTC)
-    greeted = asyncio.run(_greet_all(job, should_stop))
-    pace = _Pace(job.rate_per_s)
+    greeted = look_at.greet_all(should_stop) if job.jumps else asyncio.run(_greet_all(job, should_stop))
 
     def look(entry: tuple[Sought, str]) -> Answer | None:
         sought, banner = entry
         if should_stop():
             return None
-        pace.wait()
-        return _look(sought, banner, secrets, job.timeout_s, pace, passwords)
+        look_at.pace.wait()
+        return look_at.one(sought, banner)
 
     with ThreadPoolExecutor(SIGN_INS, thread_name_prefix="discover") as pool:
         answers = [answer for answer in pool.map(look, greeted) if answer is not None]
@@ -145,43 +148,75 @@ async def _read_greeting(reader: asyncio.StreamReader) -> str | None:
     return None
 
 
-def _look(
-    sought: Sought,
-    banner: str,
-    secrets: Sequence[CredentialSecret],
-    timeout_s: int,
-    pace: _Pace,
-    passwords: PasswordPolicy,
-) -> Answer:
-    answer = Answer(address=sought.address, port=sought.port, banner=banner)
-    try:
-        key = read_host_key(sought.address, sought.port, sought.host_keys, max(timeout_s, SIGN_IN_TIMEOUT_S))
-        answer = msgspec.structs.replace(answer, host_key=key)
-        if not sought.sign_in or (sought.host_keys and key not in sought.host_keys):
-            return answer
-        pace.wait()
-        return _sign_in(sought, key, secrets, answer, passwords)
-    except ScanError as error:
-        failure = Failure(code=error.code, message=error.message[:4096], retryable=error.retryable)
-    except Exception as error:  # the edge: one host's oddity must not end the sweep
-        log.exception("a host could not be looked at by a fault of this program")
-        failure = Failure(code="internal", message=f"a fault of this program: {type(error).__name__}")
-    return msgspec.structs.replace(answer, failure=failure)
+class _Looker:
+    """What all endpoints of a part are looked at with."""
 
+    def __init__(
+        self,
+        job: DiscoverJob,
+        secrets: Sequence[CredentialSecret],
+        jump_secrets: Sequence[CredentialSecret | None],
+        passwords: PasswordPolicy,
+    ) -> None:
+        self._job = job
+        self._secrets = secrets
+        self._jump_secrets = jump_secrets
+        self._passwords = passwords
+        self.pace = _Pace(job.rate_per_s)
 
-def _sign_in(
-    sought: Sought,
-    key: HostKeyPin,
-    secrets: Sequence[CredentialSecret],
-    greeted: Answer,
-    passwords: PasswordPolicy,
-) -> Answer:
-    """Only to the holder of the key that was just shown."""
-    endpoint = HostEndpoint(address=sought.address, port=sought.port, host_keys=[key])
-    connection = open_ssh(endpoint, secrets, Limits(connect_timeout_s=SIGN_IN_TIMEOUT_S), passwords=passwords)
-    try:
-        profile, _ = run_profile(connection, PROFILE_TIMEOUT_S)
-        used = connection.secret.id if connection.secret else ""
-        return msgspec.structs.replace(greeted, host_key=key, profile=profile, credential=used)
-    finally:
-        connection.close()
+    def _endpoint(self, sought: Sought, pins: Sequence[HostKeyPin] = ()) -> HostEndpoint:
+        return HostEndpoint(address=sought.address, port=sought.port, host_keys=list(pins), jumps=self._job.jumps)
+
+    def greet_all(self, should_stop: Callable[[], bool]) -> list[tuple[Sought, str]]:
+        """As `_greet_all`, through jump hosts. Raises ScanError when they are not passed: then nobody has looked."""
+        ended = threading.Event()
+
+        def greet(sought: Sought) -> tuple[Sought, str] | None:
+            if ended.is_set() or should_stop():
+                return None
+            self.pace.wait()
+            try:
+                banner = read_greeting(self._endpoint(sought), self._job.timeout_s, self._jump_secrets, self._passwords)
+            except ScanError:
+                # The others would only sign in in vain as well.
+                ended.set()
+                raise
+            return None if banner is None else (sought, banner)
+
+        with ThreadPoolExecutor(MAX_OPEN_BEHIND_JUMPS, thread_name_prefix="discover") as pool:
+            return [found for found in pool.map(greet, self._job.sought) if found is not None]
+
+    def one(self, sought: Sought, banner: str) -> Answer:
+        """The key of an endpoint that greets, and who it is when somebody is to sign in."""
+        answer = Answer(address=sought.address, port=sought.port, banner=banner)
+        wait_s = max(self._job.timeout_s, SIGN_IN_TIMEOUT_S)
+        try:
+            endpoint = self._endpoint(sought, sought.host_keys)
+            key = read_host_key(endpoint, wait_s, self._jump_secrets, self._passwords)
+            answer = msgspec.structs.replace(answer, host_key=key)
+            if not sought.sign_in or (sought.host_keys and key not in sought.host_keys):
+                return answer
+            self.pace.wait()
+            return self._sign_in(sought, key, answer)
+        except ScanError as error:
+            failure = Failure(code=error.code, message=error.message[:4096], retryable=error.retryable)
+        except Exception as error:  # the edge: one host's oddity must not end the sweep
+            log.exception("a host could not be looked at by a fault of this program")
+            failure = Failure(code="internal", message=f"a fault of this program: {type(error).__name__}")
+        return msgspec.structs.replace(answer, failure=failure)
+
+    def _sign_in(self, sought: Sought, key: HostKeyPin, greeted: Answer) -> Answer:
+        """Only to the holder of the key that was just shown."""
+        connection = open_ssh(
+            self._endpoint(sought, [key]),
+            self._secrets,
+            Limits(connect_timeout_s=SIGN_IN_TIMEOUT_S),
+            jump_secrets=self._jump_secrets,
+            passwords=self._passwords,
+        )
+        try:
+            profile, _ = run_profile(connection, PROFILE_TIMEOUT_S)
+            used = connection.secret.id if connection.secret else ""
+            return msgspec.structs.replace(greeted, host_key=key, profile=profile, credential=used)
+        finally:
+            connection.close()

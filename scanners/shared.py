@@ -19,6 +19,10 @@ class Shareable(Protocol):
 
     def is_alive(self) -> bool: ...
 
+    def is_worn(self) -> bool:
+        """Whether it lives and is to have no more users all the same."""
+        ...
+
     def close(self) -> None:
         """Never raises."""
         ...
@@ -66,7 +70,8 @@ class SharedLinks(Generic[T]):
     """By key as many links as their users need: each has at most `most_users` at a time.
 
     A link that nobody used for `idle_s` is closed. One that is older than `age_s` gets no new users, so that an account
-    which was withdrawn is not in use for ever. One that broke gets none either, and the next who asks opens another.
+    which was withdrawn is not in use for ever. One that broke or is worn gets none either, and the next who asks opens
+    another.
     """
 
     def __init__(self, *, most_users: int, idle_s: float, age_s: float) -> None:
@@ -112,7 +117,7 @@ class SharedLinks(Generic[T]):
     def _find(self, key: Hashable) -> _Held[T] | None:
         now = time.monotonic()
         for held in [held for held in self._held if held.key == key and not held.is_dropped]:
-            if not held.link.is_alive() or now - held.opened_at > self._age_s:
+            if not held.link.is_alive() or held.link.is_worn() or now - held.opened_at > self._age_s:
                 self._drop(held)
             elif held.users < self._most_users:
                 return held
@@ -169,6 +174,6 @@ class SharedLinks(Generic[T]):
         """Seconds until it is to be closed, as far as is known now."""
         if held.users:
             return threading.TIMEOUT_MAX
-        if held.is_dropped or not held.link.is_alive():
+        if held.is_dropped or held.link.is_worn() or not held.link.is_alive():
             return 0.0
         return max(0.0, held.idle_since + self._idle_s - time.monotonic())

@@ -142,6 +142,7 @@ def discover(document: dict[str, Any]) -> None:
         report = sweep(
             job,
             _unseal_all(job.credentials),
+            jump_secrets=[_zone_key().unseal(jump.credential) if jump.credential else None for jump in job.jumps],
             worker=worker_name(),
             should_stop=_asked_to_stop(job),
             budget=_budget(job.zone),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import io
@@ -18,7 +19,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 
@@ -46,7 +47,7 @@ from scanners.local import open_local
 from scanners.route import Hop, by_username, plan_hops
 from scanners.shared import Lease, SharedLinks
 
-__all__ = ["open_local", "open_ssh", "read_host_key"]
+__all__ = ["open_local", "open_ssh", "read_greeting", "read_host_key"]
 
 READ_BYTES = 256 << 10
 IDLE_S = 1.0
@@ -59,6 +60,14 @@ SESSION_PAUSE_S = 0.05
 JUMP_VISITS = 64
 JUMP_IDLE_S = 60.0
 JUMP_AGE_S = 3600.0
+# However short the wait for what lies behind it is.
+JUMP_SIGN_IN_S = 15
+# Streams that a jump host did not open in time: it goes on trying, for two minutes each, until its connection ends.
+JUMP_ABANDONED = 100
+# RFC 4254, 5.1: the jump host could not reach what it was asked for; all else says that it does not pass on.
+CONNECT_FAILED = 2
+# RFC 4253, 4.2: at most 255 characters; other lines may come before it.
+MAX_GREETING_BYTES = 1024
 # A sign-in has three waits of `connect_timeout_s`: for the connection, the key exchange and the authentication.
 SIGN_IN_WAITS = 3
 # How long the end of a jump host's connection may take to be known after that of what went over it.
@@ -240,27 +249,82 @@ def open_ssh(
     return SshConnection(_sign_in(host, jumps, traffic, passwords or PasswordPolicy()), traffic)
 
 
-def read_host_key(address: str, port: int, pins: Sequence[HostKeyPin], timeout_s: float) -> HostKeyPin:
+def read_host_key(
+    endpoint: HostEndpoint,
+    timeout_s: int,
+    jump_secrets: Sequence[CredentialSecret | None] = (),
+    passwords: PasswordPolicy | None = None,
+) -> HostKeyPin:
     """The key that a server proves to hold, of a pinned type where there are pins; nothing is signed in to.
 
     Raises ConnectError, HostKeyError.
     """
-    hop = Hop(address, port, pins, [], int(timeout_s) or 1)
+    *jumps, hop = plan_hops(endpoint, [], jump_secrets, Limits(connect_timeout_s=timeout_s), allow_new_host_key=False)
     pinned = _pinned_keys(hop)
     transport: paramiko.Transport | None = None
-    try:
-        with socket.create_connection((address, port), timeout_s) as sock:
-            transport = paramiko.Transport(sock)
+    with _open_stream(hop, jumps, passwords or PasswordPolicy()) as stream:
+        try:
+            transport = paramiko.Transport(CountedSocket(stream, Traffic()))
             transport.set_log_channel(_log.name)
             transport.banner_timeout = transport.handshake_timeout = timeout_s
             _prefer(transport.get_security_options(), pinned)
             transport.start_client(timeout=timeout_s)
             return _pin_of(transport.get_remote_server_key())
-    except Exception as error:  # noqa: BLE001 - paramiko lets anything through; all of it means "not connected"
-        _explain(error, hop, 0, has_pins=bool(pinned))
-    finally:
-        if transport is not None:
-            transport.close()
+        except Exception as error:  # noqa: BLE001 - paramiko lets anything through; all of it means "not connected"
+            _explain(error, hop, 0, has_pins=bool(pinned))
+        finally:
+            if transport is not None:
+                transport.close()
+
+
+def read_greeting(
+    endpoint: HostEndpoint,
+    timeout_s: int,
+    jump_secrets: Sequence[CredentialSecret | None] = (),
+    passwords: PasswordPolicy | None = None,
+) -> str | None:
+    """What an SSH server behind jump hosts greets with; None for whatever else is there, or nobody.
+
+    Raises ConnectError, AuthError and HostKeyError when the jump hosts do not let through: then nobody could look.
+    """
+    *jumps, hop = plan_hops(endpoint, [], jump_secrets, Limits(connect_timeout_s=timeout_s), allow_new_host_key=False)
+    give_up = time.monotonic() + timeout_s
+    said = b""
+    try:
+        with _open_stream(hop, jumps, passwords or PasswordPolicy()) as stream:
+            while b"\n" not in said.partition(b"SSH-")[2] and len(said) < MAX_GREETING_BYTES:
+                stream.settimeout(remaining_s(give_up))
+                if not (piece := stream.recv(MAX_GREETING_BYTES - len(said))):
+                    break
+                said += piece
+    except _NobodyThereError:
+        return None
+    except OSError:  # also its time being over
+        pass
+    return next((safe_words(line.decode("utf-8", "replace").rstrip("\r"), 255) for line in said.split(b"\n")
+                 if line.startswith(b"SSH-")), None)  # fmt: skip
+
+
+@contextlib.contextmanager
+def _open_stream(hop: Hop, jumps: Sequence[Hop], passwords: PasswordPolicy) -> Iterator[Any]:
+    """A connection to the hop, directly or through jump hosts, on which nothing was said. Raises ConnectError."""
+    if jumps:
+        patient = [dataclasses.replace(jump, timeout_s=max(jump.timeout_s, JUMP_SIGN_IN_S)) for jump in jumps]
+        way, stream = _open_way(hop, patient, passwords)
+        try:
+            yield stream
+        finally:
+            if stream is not None:
+                stream.close()
+            if way is not None:
+                way.release()
+        return
+    try:
+        sock = socket.create_connection((hop.address, hop.port), hop.timeout_s)
+    except OSError as error:
+        _explain(error, hop, 0, has_pins=bool(hop.pins))
+    with sock:
+        yield sock
 
 
 def _finish_later(channel: paramiko.Channel, message: paramiko.Message) -> None:
@@ -316,6 +380,7 @@ class _SignIn:
     secret: CredentialSecret
     auth_s: float
     way: Lease[_SignIn] | None
+    abandoned: int = 0
 
     @property
     def jumps(self) -> list[_SignIn]:
@@ -324,6 +389,9 @@ class _SignIn:
 
     def is_alive(self) -> bool:
         return bool(self.transport.is_active()) and all(jump.transport.is_active() for jump in self.jumps)
+
+    def is_worn(self) -> bool:
+        return self.abandoned >= JUMP_ABANDONED
 
     def lost(self) -> ConnectError:
         """What to say when it turns out to be gone."""
@@ -406,9 +474,16 @@ def _open_way(
 def _explain_channel(error: Exception, way: Lease[_SignIn], hop: Hop) -> ConnectError:
     jump = way.link.hop.words
     if isinstance(error, ChannelException):
-        return ConnectError("jump_failed", f"{jump} cannot reach {hop.name}: {safe_words(error.text)}")
-    lost = _lost_way(way, hop)
-    return lost or ConnectError("jump_failed", f"{jump} did not reach {hop.name} within {hop.timeout_s} s")
+        kind = _NobodyThereError if error.code == CONNECT_FAILED else ConnectError
+        return kind("jump_failed", f"{jump} cannot reach {hop.name}: {safe_words(error.text)}")
+    if (lost := _lost_way(way, hop)) is not None:
+        return lost
+    way.link.abandoned += 1
+    return _NobodyThereError("jump_failed", f"{jump} did not reach {hop.name} within {hop.timeout_s} s")
+
+
+class _NobodyThereError(ConnectError):
+    """The jump host does pass on, but nobody answers it."""
 
 
 def _sign_in(hop: Hop, jumps: Sequence[Hop], traffic: Traffic, passwords: PasswordPolicy) -> _SignIn:

@@ -18,7 +18,14 @@ from sandfly_web.findings.api import (
 )
 from sandfly_web.findings.drift.api import BaselineViewSet
 from sandfly_web.findings.hunting.api import HuntView
-from sandfly_web.inventory.api import CredentialViewSet, HostViewSet, JumpHostViewSet, TagViewSet, ZoneViewSet
+from sandfly_web.inventory.api import (
+    CredentialSetViewSet,
+    CredentialViewSet,
+    HostViewSet,
+    JumpHostViewSet,
+    TagViewSet,
+    ZoneViewSet,
+)
 from sandfly_web.inventory.discovery.api import DiscoveryViewSet, SweepViewSet
 from sandfly_web.rules.api import RuleViewSet
 from sandfly_web.rules.indicators.api import IndicatorListViewSet
@@ -33,6 +40,7 @@ for name, viewset in {
     "zones": ZoneViewSet,
     "tags": TagViewSet,
     "credentials": CredentialViewSet,
+    "credential-sets": CredentialSetViewSet,
     "jump-hosts": JumpHostViewSet,
     "discoveries": DiscoveryViewSet,
     "sweeps": SweepViewSet,

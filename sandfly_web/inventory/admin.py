@@ -412,7 +412,7 @@ class DiscoveryAdmin(ConsoleAdmin):
     list_display = ["name", "zone", "enabled", "every", "hosts_found", "next_sweep"]
     list_select_related = ["zone"]
     search_fields = ["name"]
-    autocomplete_fields = ["credentials", "tags", "schedules"]
+    autocomplete_fields = ["credentials", "credential_set", "jump_host", "tags", "schedules"]
     commands = {
         "sweep": ("inventory.change_discovery", sweep_now),
         "cancel": ("inventory.change_discovery", cancel_running),

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import django_filters
+from django.db.models import Prefetch
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
@@ -25,7 +26,7 @@ from sandfly_web.inventory.adding import HostExistsError, add_new_host, check_ad
 from sandfly_web.inventory.discovery.identity import twins_of
 from sandfly_web.inventory.hostkeys import parse_host_keys
 from sandfly_web.inventory.importing.formats import MAX_CHARS, Format, read_inventory
-from sandfly_web.inventory.models import Credential, Host, HostKey, JumpHost, Tag, Zone
+from sandfly_web.inventory.models import Credential, CredentialSet, Host, HostKey, JumpHost, Tag, Zone
 from sandfly_web.scans.services import retry_hosts
 
 if TYPE_CHECKING:
@@ -159,6 +160,59 @@ class CredentialViewSet(Resource):
     ordering = ("name",)
     # A part of a credential cannot be changed: what is sealed cannot be opened here to keep the rest.
     http_method_names = ["get", "post", "put", "delete", "head", "options"]
+
+
+class CredentialSetSerializer(serializers.ModelSerializer[CredentialSet]):
+    """Names credentials; their secrets are written where they are."""
+
+    credentials = serializers.PrimaryKeyRelatedField[Any](
+        many=True, queryset=Credential.objects.defer("sealed"), allow_empty=False,
+        help_text="In the order in which they are tried; what got in last on a host comes first there.",
+    )  # fmt: skip
+
+    class Meta:
+        model = CredentialSet
+        fields = ["id", "name", "zone", "credentials", "try_all_passwords"]
+
+    def validate_credentials(self, credentials: list[Credential]) -> list[Credential]:
+        if len({one.pk for one in credentials}) < len(credentials):
+            raise serializers.ValidationError("one is named twice")
+        return credentials
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        zone = attrs.get("zone", getattr(self.instance, "zone", None))
+        named = attrs.get("credentials")
+        credentials = named if named is not None else list(self.instance.credentials.all()) if self.instance else []
+        if others := [one for one in credentials if zone is None or one.zone_id != zone.pk]:
+            raise serializers.ValidationError({"credentials": f"{others[0]} belongs to another zone"})
+        return attrs
+
+    def create(self, validated_data: dict[str, Any]) -> CredentialSet:
+        return services.store_credential_set(CredentialSet(), validated_data)
+
+    def update(self, instance: CredentialSet, validated_data: dict[str, Any]) -> CredentialSet:
+        return services.store_credential_set(instance, validated_data)
+
+    def to_representation(self, instance: CredentialSet) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        if "credentials" in shown:
+            shown["credentials"] = [entry.credential_id for entry in instance.entries.all()]
+        return shown
+
+
+class CredentialSetFilters(django_filters.FilterSet):
+    class Meta:
+        model = CredentialSet
+        fields = ["name", "zone", "credentials"]
+
+
+class CredentialSetViewSet(Resource):
+    """Credentials for hosts of which nobody knows which one fits."""
+
+    queryset = CredentialSet.objects.prefetch_related("entries", Prefetch("credentials", Credential.objects.only("pk")))
+    serializer_class = CredentialSetSerializer
+    filterset_class = CredentialSetFilters
+    ordering = ("name",)
 
 
 class JumpHostSerializer(serializers.ModelSerializer[JumpHost]):

@@ -144,8 +144,17 @@ class Discovery(models.Model):
     excluded = models.TextField(blank=True, help_text="What of them is left alone, in the same form.")
     port = models.PositiveIntegerField(default=22, validators=PORT_VALIDATORS)
     credentials = models.ManyToManyField(
-        Credential, related_name="discoveries", help_text="Each is tried once on a host that is not known yet."
-    )
+        Credential, related_name="discoveries", blank=True,
+        help_text="Each is tried once on a host that is not known yet.",
+    )  # fmt: skip
+    credential_set = models.ForeignKey(
+        CredentialSet, on_delete=models.PROTECT, null=True, blank=True, related_name="discoveries",
+        help_text="Tried after those, in its order.",
+    )  # fmt: skip
+    jump_host = models.ForeignKey(
+        JumpHost, on_delete=models.PROTECT, null=True, blank=True, related_name="discoveries",
+        help_text="Where the workers do not reach the networks directly; the hosts it finds are visited through it.",
+    )  # fmt: skip
     tags = models.ManyToManyField(Tag, blank=True, related_name="discoveries", help_text="For the hosts it finds.")
     schedules = models.ManyToManyField(
         "scans.Schedule",

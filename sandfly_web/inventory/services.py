@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditlog.models import LogEntry
 from django.core.exceptions import ValidationError
@@ -146,6 +146,20 @@ def _seal_into(row: Credential, secrets: PlainSecrets) -> str:
 def seal_once(zone: Zone, username: str, secrets: PlainSecrets, become: str = Credential.Become.AUTO) -> str:
     """The secrets sealed to the zone, kept nowhere. Raises ValidationError with messages that hold no secret."""
     return _seal_into(Credential(name=ONE_TIME, zone=zone, username=username, become=become), secrets)
+
+
+def store_credential_set(several: CredentialSet, values: dict[str, Any]) -> CredentialSet:
+    """Write a set; `credentials` of the values are its members in order, and stay as they are where not given."""
+    members = values.pop("credentials", None)
+    with transaction.atomic():
+        for name, value in values.items():
+            setattr(several, name, value)
+        several.save()
+        if members is not None:
+            several.entries.all().delete()
+            for position, credential in enumerate(members):
+                several.entries.create(credential=credential, position=position)
+    return CredentialSet.objects.prefetch_related("entries").get(pk=several.pk)
 
 
 def _check_lengths(secrets: PlainSecrets) -> None:

@@ -93,18 +93,19 @@ def _endpoint(host: Host, jumps: Mapping[int, JumpHost]) -> HostEndpoint:
         address=host.address,
         port=host.port,
         host_keys=[HostKeyPin(key_type=key.key_type, public_key=key.public_key) for key in keys],
-        jumps=_jump_chain(host, jumps),
+        jumps=jump_chain(host.jump_host_id, jumps),
     )
 
 
-def _jump_chain(host: Host, jumps: Mapping[int, JumpHost]) -> list[JumpEndpoint]:
-    return [_jump(jump) for jump in walk_jumps(host, jumps)]
+def jump_chain(last_id: int | None, jumps: Mapping[int, JumpHost]) -> list[JumpEndpoint]:
+    """The way through the jump host `last_id`, as the workers get it. Raises JobError."""
+    return [_jump(jump) for jump in walk_jumps(last_id, jumps)]
 
 
-def walk_jumps(host: Host, jumps: Mapping[int, JumpHost]) -> list[JumpHost]:
-    """The way to the host, first hop first. Raises JobError."""
+def walk_jumps(last_id: int | None, jumps: Mapping[int, JumpHost]) -> list[JumpHost]:
+    """The way through the jump host `last_id`, first hop first. Raises JobError."""
     chain: list[JumpHost] = []
-    next_id = host.jump_host_id
+    next_id = last_id
     while next_id is not None:
         if next_id not in jumps:
             raise JobError("jump_failed", "a jump host on the way belongs to another zone")

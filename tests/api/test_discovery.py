@@ -58,6 +58,34 @@ def test_a_discovery_does_not_leave_the_zone_of_its_credentials(make: WebMake) -
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "credentials")
 
 
+def test_discovery_takes_a_set_of_credentials_and_a_jump_host_of_its_zone(make: WebMake) -> None:
+    from sandfly_web.inventory.models import CredentialSet, JumpHost, Zone
+
+    client, other = make.api("operator"), make.zone()
+    whole = body(make, credentials=[])
+    zone = Zone.objects.get(pk=whole["zone"])
+    ways = {}
+    for name, at in (("own", zone), ("foreign", other)):
+        credential = make.credential(at)
+        ways[name] = {
+            "credential_set": CredentialSet.objects.create(name=name, zone=at).pk,
+            "jump_host": JumpHost.objects.create(name=name, zone=at, address="10.9.9.9", credential=credential).pk,
+        }
+
+    nothing = client.post("/api/v1/discoveries", whole, format="json")
+    wrong = [
+        client.post("/api/v1/discoveries", whole | ways["own"] | {part: ways["foreign"][part]}, format="json")
+        for part in ways["own"]
+    ]
+    made = client.post("/api/v1/discoveries", whole | ways["own"], format="json")
+
+    assert nothing.json()["errors"][0]["field"] == "credentials"
+    assert [answer.json()["errors"][0]["field"] for answer in wrong] == ["credential_set", "jump_host"]
+    assert made.status_code == 201, made.content
+    assert {part: made.json()[part] for part in ways["own"]} == ways["own"]
+    assert client.patch(f"/api/v1/discoveries/{made.json()['id']}", {"rate_per_s": 5}, format="json").status_code == 200
+
+
 def test_viewer_starts_no_sweep(make: WebMake) -> None:
     made = make.api("operator").post("/api/v1/discoveries", body(make), format="json").json()
 

@@ -207,3 +207,58 @@ def test_changed_host_key_is_accepted_by_its_fingerprint(make: WebMake) -> None:
     pinned = {key["fingerprint"]: key["status"] for key in answer.json()["host_keys"]}
     assert pinned["SHA256:new"] == "pinned"
     assert pinned.get("SHA256:old") != "pinned"
+
+
+# --- sets of credentials ---
+
+
+def test_set_keeps_its_order_and_is_changed_in_parts(make: WebMake) -> None:
+    zone = make.zone()
+    first, second, third = (make.credential(zone).pk for _ in range(3))
+    client = make.api("operator")
+
+    made = client.post(
+        "/api/v1/credential-sets", {"name": "lab", "zone": zone.pk, "credentials": [third, first]}, format="json"
+    )
+    url = f"/api/v1/credential-sets/{made.json()['id']}"
+    renamed = client.patch(url, {"name": "laboratory", "try_all_passwords": True}, format="json").json()
+    reordered = client.patch(url, {"credentials": [second, first, third]}, format="json").json()
+
+    assert made.status_code == 201, made.content
+    assert made.json()["credentials"] == [third, first]
+    assert (renamed["name"], renamed["try_all_passwords"], renamed["credentials"]) == (
+        "laboratory",
+        True,
+        [third, first],
+    )
+    assert reordered["credentials"] == [second, first, third]
+    assert client.get(url).json() == reordered
+    assert client.get(f"/api/v1/credential-sets?credentials={second}").json()["results"] == [reordered]
+
+
+def test_set_holds_each_credential_of_its_zone_once_and_no_secret(make: WebMake) -> None:
+    zone = make.zone()
+    own, stranger = make.credential(zone), make.credential(make.zone())
+    client = make.api("operator")
+    url = "/api/v1/credential-sets"
+
+    for credentials in ([], [own.pk, own.pk], [own.pk, stranger.pk], [10**9]):
+        answer = client.post(url, {"name": "lab", "zone": zone.pk, "credentials": credentials}, format="json")
+        assert answer.status_code == 400, credentials
+        assert answer.json()["errors"][0]["field"].startswith("credentials")
+    made = client.post(url, {"name": "lab", "zone": zone.pk, "credentials": [own.pk]}, format="json").json()
+    moved = client.patch(f"{url}/{made['id']}", {"zone": stranger.zone.pk}, format="json")
+
+    assert moved.status_code == 400
+    assert own.sealed not in client.get(f"{url}/{made['id']}").content.decode()
+    assert client.delete(f"{url}/{made['id']}").status_code == 204
+
+
+def test_set_that_hosts_use_is_not_deleted(make: WebMake) -> None:
+    from sandfly_web.inventory.models import CredentialSet
+
+    zone = make.zone()
+    several = CredentialSet.objects.create(name="lab", zone=zone)
+    make.host(zone, credential_set=several)
+
+    assert make.api("operator").delete(f"/api/v1/credential-sets/{several.pk}").status_code == 409

@@ -43,6 +43,15 @@ def jump_host(make: WebMake, zone: Any) -> Any:
     )
 
 
+def credential_set(make: WebMake, zone: Any) -> Any:
+    from sandfly_web.inventory.models import CredentialSet
+
+    made = CredentialSet.objects.create(name=make.zone().name, zone=zone)
+    for position in range(2):
+        made.entries.create(credential=make.credential(zone), position=position)
+    return made
+
+
 def discovery(zone: Any) -> Any:
     from sandfly_web.inventory.models import Discovery
 
@@ -67,6 +76,7 @@ CASES = [
     Case("zones", lambda make, _zone: make.zone()),
     Case("tags", lambda make, zone: tag(f"tag-{make.zone().name}")),
     Case("credentials", lambda make, zone: make.credential(zone), "operator"),
+    Case("credential-sets", credential_set, "operator"),
     Case("jump-hosts", jump_host, "operator"),
     Case("schedules", lambda make, zone: make.schedule(is_enabled=True)),
     Case("scans", lambda make, zone: make.scan(make.host(zone))),

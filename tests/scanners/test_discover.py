@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from scanners.budget import MAX_ON_HOST, Budget, MemoryCounters
-from scanners.contract import Answer, CredentialSecret, DiscoverJob, HostKeyPin, Sought
+from scanners.contract import Answer, CredentialSecret, DiscoverJob, HostKeyPin, JumpEndpoint, Sought
 from scanners.discover import sweep
-from tests.hosts.host import Host, make_host
+from scanners.errors import ConnectError, HostKeyError
+from tests.hosts.host import Host, free_port, make_host
 
 pytestmark = pytest.mark.integration
 
@@ -173,3 +174,78 @@ def test_wrong_passwords_over_a_network_end_before_they_lock_the_account(host: H
     assert len(report.answers) == 6
     assert all(answer.failure is not None for answer in report.answers)
     assert len(host.authentications()) - before <= MAX_ON_HOST
+
+
+# --- through a jump host ---
+
+
+@pytest.fixture(scope="module")
+def jump() -> Iterator[Host]:
+    with make_host("jump", address="127.0.5.34") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def closed_jump() -> Iterator[Host]:
+    with make_host("closed", address="127.0.5.35", sshd_options={"AllowTcpForwarding": "no"}) as running:
+        yield running
+
+
+def hop(jump: Host) -> JumpEndpoint:
+    return JumpEndpoint(address=jump.address, port=jump.port, host_keys=jump.host_keys, allow_new_host_key=False)
+
+
+def test_a_network_behind_a_jump_host_is_looked_at_over_one_sign_in(host: Host, jump: Host) -> None:
+    with server(b"220 mail ESMTP\r\n") as (mail_port, sent), socket.create_server(("127.0.0.1", 0)) as silent:
+        asked = [
+            Sought(address="127.0.0.1", port=mail_port),
+            Sought(address="127.0.0.1", port=free_port()),
+            Sought(address=host.address, port=host.port),
+            Sought(address="127.0.0.1", port=silent.getsockname()[1]),
+        ]
+        before = jump.log().count("Accepted publickey ")
+
+        report = sweep(job(*asked, jumps=[hop(jump)]), [host.secret(id="3")], jump_secrets=[jump.secret()])
+
+    (answer,) = report.answers
+    assert (answer.address, answer.credential, answer.failure) == (host.address, "3", None)
+    assert answer.banner.startswith("SSH-2.0-OpenSSH")
+    assert answer.host_key in host.host_keys
+    assert answer.profile is not None and answer.profile.hostname == "web1"
+    assert jump.log().count("Accepted publickey ") - before == 1
+    assert b"".join(sent) == b""
+
+
+def test_a_known_host_behind_a_jump_host_shows_its_key(host: Host, jump: Host) -> None:
+    before = host.authentications()
+    asked = Sought(address=host.address, port=host.port, host_keys=[host.host_keys[1]], sign_in=False)
+
+    report = sweep(job(asked, jumps=[hop(jump)]), [], jump_secrets=[jump.secret()])
+
+    assert [answer.host_key for answer in report.answers] == [host.host_keys[1]]
+    assert host.authentications() == before
+
+
+def test_a_jump_host_that_passes_nothing_on_is_no_empty_network(host: Host, closed_jump: Host) -> None:
+    asked = [Sought(address=host.address, port=host.port)] * 30
+
+    with pytest.raises(ConnectError, match="cannot reach") as raised:
+        sweep(job(*asked, jumps=[hop(closed_jump)]), [host.secret()], jump_secrets=[closed_jump.secret()])
+
+    assert raised.value.code == "jump_failed"
+
+
+def test_a_jump_host_with_another_key_ends_a_sweep_before_anything_is_sent(host: Host, jump: Host) -> None:
+    before = jump.authentications()
+    wrong = JumpEndpoint(address=jump.address, port=jump.port, host_keys=[STRANGER], allow_new_host_key=False)
+    unknown = JumpEndpoint(address=jump.address, port=jump.port, allow_new_host_key=False)
+
+    for way, code in ((wrong, "host_key_changed"), (unknown, "host_key_unknown")):
+        with pytest.raises(HostKeyError) as raised:
+            sweep(
+                job(Sought(address=host.address, port=host.port), jumps=[way]), [host.secret()],
+                jump_secrets=[jump.secret()],
+            )  # fmt: skip
+        assert raised.value.code == code
+
+    assert jump.authentications() == before

@@ -242,10 +242,13 @@ def test_another_credential_is_another_sign_in_and_a_refused_one_is_tried_once(h
 
 class Link:
     def __init__(self) -> None:
-        self.is_open, self.is_whole = True, True
+        self.is_open, self.is_whole, self.is_tired = True, True, False
 
     def is_alive(self) -> bool:
         return self.is_open and self.is_whole
+
+    def is_worn(self) -> bool:
+        return self.is_tired
 
     def close(self) -> None:
         self.is_open = False
@@ -315,6 +318,9 @@ def test_full_broken_and_old_links_get_no_more_users_and_end_with_their_last() -
     third.link.is_whole = False
     fourth = links.lease("a", Link, 1)
     assert fourth.link not in (first.link, third.link)
+    fourth.link.is_tired = True
+    fifth = links.lease("a", Link, 1)
+    assert fifth.link not in (first.link, third.link, fourth.link)
 
     first.release()
     first.release()
@@ -323,7 +329,8 @@ def test_full_broken_and_old_links_get_no_more_users_and_end_with_their_last() -
     second.release()
     third.release()
     fourth.release()
-    wait_until(lambda: not any(lease.link.is_open for lease in (second, third, fourth)))
+    fifth.release()
+    wait_until(lambda: not any(lease.link.is_open for lease in (second, third, fourth, fifth)))
 
     old = links_of(age_s=0)
     one, other = old.lease("a", Link, 1), old.lease("a", Link, 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sandfly_web.inventory.discovery import ingest, services
 from sandfly_web.inventory.discovery.identity import Facts, Verdict, judge, twins_of
 from sandfly_web.inventory.discovery.ranges import RangeError, parse_ranges, take
-from sandfly_web.inventory.models import Discovery, Host, HostKey, Sweep, Tag
+from sandfly_web.inventory.models import CredentialSet, Discovery, Host, HostKey, JumpHost, Sweep, Tag
 from sandfly_web.inventory.services import pin_host_keys
 from sandfly_web.scans.models import Scan
 from scanners.contract import DISCOVER_TASK, Answer, DiscoverReport, Failure, Profile, encode
@@ -356,6 +356,78 @@ def test_hosts_that_others_added_are_never_taken_for_offline_by_a_sweep(make, zo
 
     mine.refresh_from_db()
     assert mine.state == "new"
+
+
+# --- through jump hosts, with sets of credentials ---
+
+
+@pytest.fixture
+def jump(make, zone, discovery):
+    first = JumpHost.objects.create(name="j1", zone=zone, address="192.0.2.1", credential=make.credential(zone))
+    pin = host_key_pin("j")
+    second = JumpHost.objects.create(
+        name="j2", zone=zone, address="192.0.2.2", credential=make.credential(zone), via=first,
+        host_keys=f"{pin.key_type} {pin.public_key}", accept_new_host_key=True,
+    )  # fmt: skip
+    several = CredentialSet.objects.create(name="several", zone=zone, try_all_passwords=True)
+    for position in (0, 1):
+        several.entries.create(credential=make.credential(zone), position=position)
+    discovery.jump_host, discovery.credential_set = second, several
+    discovery.save()
+    return second
+
+
+def test_a_sweep_goes_over_the_jump_hosts_and_hosts_are_visited_the_same_way(discovery, jump, look):
+    sweep, jobs = look(answer(2))
+
+    job, host = jobs[0], Host.objects.get()
+    assert [hop.address for hop in job.jumps] == ["192.0.2.1", "192.0.2.2"]
+    # A sweep learns no key of a jump host.
+    assert [(len(hop.host_keys), hop.allow_new_host_key) for hop in job.jumps] == [(0, False), (1, False)]
+    own, several = discovery.credentials.get(), [entry.credential for entry in discovery.credential_set.entries.all()]
+    assert [sealed.id for sealed in job.credentials] == [str(one.pk) for one in (own, *several)]
+    assert job.try_all_passwords is True
+    assert (host.jump_host, host.credential_set, host.credential) == (jump, discovery.credential_set, own)
+    assert sweep.enrolled == 1
+
+
+def test_the_credential_of_a_set_that_got_in_is_the_hosts(discovery, jump, look):
+    one = discovery.credential_set.entries.last().credential
+    discovery.credentials.set([one])
+
+    _, jobs = look(answer(2))
+
+    assert Host.objects.get().credential == one
+    assert len(jobs[0].credentials) == 2
+
+
+def test_a_host_reached_another_way_is_not_taken_for_one_that_moved(discovery, jump, look):
+    look(answer(2))
+    Host.objects.update(jump_host=None)
+
+    sweep, jobs = look(answer(5, profile=profile(boot="2")), at=NOW + MINUTE)
+
+    assert not any(sought.host_keys and sought.sign_in for job in jobs for sought in job.sought)
+    assert sorted(Host.objects.values_list("address", flat=True)) == ["10.0.0.2", "10.0.0.5"]
+    assert sweep.moved == 0
+
+
+def test_hosts_behind_a_jump_host_that_stay_silent_are_offline(discovery, jump, look):
+    look(answer(2))
+    look(at=NOW + MINUTE)
+
+    assert Host.objects.get().state == "offline"
+
+
+def test_jump_hosts_in_a_loop_end_the_sweep_with_the_reason(discovery, jump, monkeypatch):
+    JumpHost.objects.filter(name="j1").update(via=jump)
+    monkeypatch.setattr(services.app, "send_task", pytest.fail)
+    Discovery.objects.update(next_sweep_at=NOW)
+
+    assert services.advance(NOW) == 0
+
+    assert Sweep.objects.get().status == "failed"
+    assert "loop" in Sweep.objects.get().reason
 
 
 def test_a_host_of_the_inventory_without_pinned_key_is_sent_no_secret(make, zone, look):

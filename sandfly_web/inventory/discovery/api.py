@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 
 class DiscoverySerializer(serializers.ModelSerializer[Discovery]):
-    credentials = serializers.PrimaryKeyRelatedField[Any](many=True, queryset=Credential.objects.all())
+    credentials = serializers.PrimaryKeyRelatedField[Any](
+        many=True, queryset=Credential.objects.defer("sealed"), required=False
+    )
     tags = serializers.SlugRelatedField[Any](slug_field="name", many=True, queryset=Tag.objects.all(), required=False)
 
     class Meta:
@@ -38,6 +40,8 @@ class DiscoverySerializer(serializers.ModelSerializer[Discovery]):
             "excluded",
             "port",
             "credentials",
+            "credential_set",
+            "jump_host",
             "tags",
             "schedules",
             "interval_s",
@@ -54,12 +58,10 @@ class DiscoverySerializer(serializers.ModelSerializer[Discovery]):
             return attrs.get(name, getattr(self.instance, name, ""))
 
         services.check_ranges(value("ranges"), value("excluded"))
-        zone = value("zone")
         # Those that are kept count, too: a sweep without a credential that opens would sign in to nothing.
         kept = self.instance.credentials.all() if isinstance(self.instance, Discovery) else []
-        others = [one for one in attrs.get("credentials", kept) if one.zone_id != zone.pk]
-        if others:
-            raise serializers.ValidationError({"credentials": f"{others[0]} belongs to another zone"})
+        named = attrs.get("credentials", kept)
+        services.check_ways(value("zone"), list(named), value("credential_set") or None, value("jump_host") or None)
         return attrs
 
 

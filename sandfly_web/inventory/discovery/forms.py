@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from sandfly_web.inventory.discovery.services import check_ranges
+from sandfly_web.inventory.discovery.services import check_ranges, check_ways
 from sandfly_web.inventory.models import Discovery
 
 LINES = {"rows": 4, "spellcheck": "false", "placeholder": "10.0.0.0/16\n192.0.2.10-192.0.2.20"}
@@ -27,6 +26,8 @@ class DiscoveryForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscript
             "excluded",
             "port",
             "credentials",
+            "credential_set",
+            "jump_host",
             "tags",
             "schedules",
             "interval_s",
@@ -41,7 +42,6 @@ class DiscoveryForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscript
         cleaned: dict[str, Any] = super().clean() or {}
         if not self.errors:
             check_ranges(cleaned["ranges"], cleaned["excluded"])
-            others = [one for one in cleaned["credentials"] if one.zone_id != cleaned["zone"].pk]
-            if others:
-                raise ValidationError({"credentials": f"{others[0]} belongs to zone {others[0].zone}"})
+            credentials = list(cleaned["credentials"])
+            check_ways(cleaned["zone"], credentials, cleaned["credential_set"], cleaned["jump_host"])
         return cleaned

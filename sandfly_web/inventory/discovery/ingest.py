@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 
 from sandfly_web.accounts.audit import record_created
 from sandfly_web.inventory.discovery.identity import Facts, Verdict, judge
-from sandfly_web.inventory.discovery.services import end, known_hosts, part_addresses, pins_of
+from sandfly_web.inventory.discovery.services import end, known_hosts, part_addresses, pins_of, usable_credentials
 from sandfly_web.inventory.facts import host_facts
 from sandfly_web.inventory.hostkeys import fingerprint
 from sandfly_web.inventory.models import Credential, Host, HostKey, Sweep
@@ -43,7 +43,7 @@ def store_report(data: str | bytes, now: datetime) -> bool:
     with transaction.atomic():
         sweep = (
             Sweep.objects.select_for_update(of=("self",), no_key=True)
-            .select_related("discovery__zone")
+            .select_related("discovery__zone", "discovery__credential_set", "discovery__jump_host")
             .filter(pk=report.sweep_id, part=report.part, attempt=report.attempt, status=Sweep.Status.RUNNING)
             .first()
         )
@@ -97,7 +97,7 @@ class _Storing:
     def enrol(self) -> None:
         """Add the new ones as hosts, with the key they hold, the credential that got in, and tags."""
         discovery = self.sweep.discovery
-        credentials = {str(one.pk): one for one in discovery.credentials.filter(zone=discovery.zone_id)}
+        credentials = {str(one.pk): one for one in usable_credentials(discovery)}
         hosts = [self._new_host(found, credentials) for found in self.new]
         Host.objects.bulk_create(hosts, batch_size=INSERT_ROWS, ignore_conflicts=True)
         made = set(Host.objects.filter(pk__in=[host.pk for host in hosts]).values_list("pk", flat=True))
@@ -121,6 +121,8 @@ class _Storing:
             port=answer.port,
             zone=discovery.zone,
             credential=credentials.get(answer.credential),
+            credential_set=discovery.credential_set,
+            jump_host=discovery.jump_host,
             origin=Host.Origin.DISCOVERED,
             discovery=discovery,
             state=Host.State.ACTIVE,
@@ -214,7 +216,9 @@ class _TakingIn(_Storing):
     def owner_of(self, found: _Found, owners: dict[str, list[Host]]) -> Host | None:
         """Of the hosts with this key the one with this machine-id too, or that nobody has signed in to yet."""
         profile = found.answer.profile
-        candidates = owners.get(found.fingerprint, [])
+        # Whether a host is still where it was can only be asked the way it is reached.
+        way = self.sweep.discovery.jump_host_id
+        candidates = [host for host in owners.get(found.fingerprint, []) if host.jump_host_id == way]
         if profile is None or not profile.machine_id:
             return candidates[0] if candidates else None
         exact = [host for host in candidates if host.machine_id == profile.machine_id]
@@ -239,7 +243,12 @@ class _TakingIn(_Storing):
 
     def silent(self, hosts: list[Host]) -> None:
         """Only those that this discovery is for: others may be reached in ways that a sweep has not."""
-        mine = [host.pk for host in hosts if host.discovery_id == self.sweep.discovery_id and not host.jump_host_id]
+        discovery = self.sweep.discovery
+        mine = [
+            host.pk
+            for host in hosts
+            if host.discovery_id == discovery.pk and host.jump_host_id == discovery.jump_host_id
+        ]
         Host.objects.filter(pk__in=mine).update(
             state=Host.State.OFFLINE,
             state_reason=f"it did not answer when discovery {self.sweep.discovery} looked",

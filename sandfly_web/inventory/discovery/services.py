@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+import msgspec.structs
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F, Prefetch, Q
@@ -16,9 +17,20 @@ from redis.exceptions import RedisError
 from sandfly_web.broker import redis_client
 from sandfly_web.celery import app
 from sandfly_web.inventory.discovery.ranges import RangeError, parse_ranges, take
-from sandfly_web.inventory.models import Discovery, Host, HostKey, Sweep
+from sandfly_web.inventory.models import (
+    Credential,
+    CredentialSet,
+    Discovery,
+    Host,
+    HostKey,
+    JumpHost,
+    Sweep,
+    Zone,
+)
+from sandfly_web.scans.jobs import JobError, jump_chain, load_jumps
 from scanners.contract import (
     DISCOVER_TASK,
+    MAX_DISCOVER_CREDENTIALS,
     MAX_SOUGHT,
     DiscoverJob,
     HostKeyPin,
@@ -48,6 +60,28 @@ def check_ranges(ranges: str, excluded: str = "") -> int:
     if not total:
         raise ValidationError({"ranges": "no address is left to look at"})
     return total
+
+
+def check_ways(
+    zone: Zone, credentials: list[Credential], several: CredentialSet | None, jump_host: JumpHost | None
+) -> None:
+    """Whether a discovery of the zone can use these. Raises ValidationError."""
+    named: list[tuple[str, Any]] = [("credentials", one) for one in credentials]
+    named += [(name, one) for name, one in (("credential_set", several), ("jump_host", jump_host)) if one is not None]
+    for name, one in named:
+        if one.zone_id != zone.pk:
+            raise ValidationError({name: f"{one} belongs to another zone"})
+    if not credentials and several is None:
+        raise ValidationError({"credentials": "give credentials, or a set of them"})
+
+
+def usable_credentials(discovery: Discovery) -> list[Credential]:
+    """Its own and those of its set, each once, in the order in which they are tried."""
+    found = list(discovery.credentials.filter(zone=discovery.zone_id).order_by("name"))
+    if discovery.credential_set is not None:
+        entries = discovery.credential_set.entries.select_related("credential")
+        found += [entry.credential for entry in entries if entry.credential.zone_id == discovery.zone_id]
+    return list({credential.pk: credential for credential in found}.values())
 
 
 def start_sweep(discovery: Discovery, now: datetime) -> Sweep:
@@ -100,7 +134,7 @@ def _send_part(sweep_id: int, now: datetime) -> bool:
     with transaction.atomic():
         sweep = (
             Sweep.objects.select_for_update(skip_locked=True, of=("self",), no_key=True)
-            .select_related("discovery__zone")
+            .select_related("discovery__zone", "discovery__credential_set")
             .filter(Q(attempt=0) | Q(part_expires_at__lte=now), pk=sweep_id, status=Sweep.Status.RUNNING)
             .first()
         )
@@ -114,7 +148,11 @@ def _send_part(sweep_id: int, now: datetime) -> bool:
         sweep.attempt += 1
         sweep.part_expires_at = now + PART_PATIENCE + timedelta(seconds=4 * len(sought) / sweep.discovery.rate_per_s)
         sweep.save(update_fields=["attempt", "part_expires_at"])
-        job = _job(sweep, sought)
+        try:
+            job = _job(sweep, sought)
+        except JobError as error:
+            end(sweep, Sweep.Status.FAILED, now, str(error))
+            return False
         transaction.on_commit(lambda: _publish(job, now))
     return True
 
@@ -178,14 +216,21 @@ def _claimed(sweep: Sweep) -> list[Sought]:
 
 def _job(sweep: Sweep, sought: list[Sought]) -> DiscoverJob:
     discovery = sweep.discovery
-    credentials = discovery.credentials.filter(zone=discovery.zone_id).order_by("name")
+    jumps = jump_chain(discovery.jump_host_id, load_jumps(discovery.zone_id)) if discovery.jump_host_id else []
+    several = discovery.credential_set
     return DiscoverJob(
         sweep_id=sweep.pk,
         part=sweep.part,
         attempt=sweep.attempt,
         zone=discovery.zone.name,
         sought=sought,
-        credentials=[SealedCredential(sealed=one.sealed, id=str(one.pk)) for one in credentials[:8]],
+        credentials=[
+            SealedCredential(sealed=one.sealed, id=str(one.pk))
+            for one in usable_credentials(discovery)[:MAX_DISCOVER_CREDENTIALS]
+        ],
+        # A key that is not known yet is learned by a visit, which can pin it.
+        jumps=[msgspec.structs.replace(jump, allow_new_host_key=False) for jump in jumps],
+        try_all_passwords=several is not None and several.try_all_passwords,
         rate_per_s=discovery.rate_per_s,
         timeout_s=discovery.timeout_s,
         expires_at=sweep.part_expires_at or sweep.started_at,

@@ -24,10 +24,13 @@ from redis.exceptions import RedisError
 
 from scanners.contract import (
     INGEST_QUEUE,
+    ROTATE_TASK,
     SCAN_TASK,
     CredentialSecret,
     Heartbeat,
     Outcome,
+    Rekeyed,
+    RotateRequest,
     ScanJob,
     ScanReport,
     SealedCredential,
@@ -37,7 +40,7 @@ from scanners.contract import (
     plan_key,
     zone_queue,
 )
-from scanners.vault import generate_keypair, seal, write_private_key
+from scanners.vault import generate_keypair, read_zone_key, seal, write_private_key
 from tests.hosts.host import Host, make_host, wait_until
 from tests.scanners.standin import HEADER, LINGER, PLAN, READ_PLAN, READY, UNLINK, WHOLE, make_job, script_build
 
@@ -97,6 +100,20 @@ class Broker:
         body = json.loads(base64.b64decode(json.loads(found[1])["body"]))
         return decode_report(body[0][0])
 
+    def rotate(self, request: RotateRequest) -> Rekeyed:
+        """What a worker answers to the request for a new zone key."""
+        from celery import Celery
+
+        from scanners.app import broker_url
+
+        with Celery("web", broker=broker_url(self.url)) as app:
+            document = msgspec.json.encode(request).decode()
+            app.send_task(ROTATE_TASK, args=[document], queue=zone_queue(request.zone), ignore_result=True)
+        with Redis.from_url(self.url) as redis:
+            found: Any = redis.blpop([INGEST_QUEUE], 20)
+            assert found is not None, "no answer came"
+        return msgspec.json.decode(json.loads(base64.b64decode(json.loads(found[1])["body"]))[0][0], type=Rekeyed)
+
 
 @dataclass
 class Worker:
@@ -136,6 +153,10 @@ class Site:
         self.workers.append(worker)
         wait_until(lambda: " ready." in worker.log, 30)
         return worker
+
+    def first_line(self) -> str:
+        """The newest of the zone's private keys."""
+        return (self.directory / "zone.key").read_text().split()[0]
 
     def seal(self, secret: CredentialSecret) -> SealedCredential:
         return seal(secret, self.public_key)
@@ -338,3 +359,46 @@ def test_part_of_a_sweep_becomes_a_report(site: Site) -> None:
     assert (report.sweep_id, report.part, report.attempt, report.failure) == (7, 3, 2, None)
     assert [answer.profile and answer.profile.hostname for answer in report.answers] == ["web1"]
     assert "PRIVATE KEY" not in worker.log
+
+
+def test_a_running_worker_makes_the_zone_a_new_key_and_goes_on_with_it(site: Site) -> None:
+    worker = site.start_worker(WHOLE)
+    sealed = site.seal(site.host.secret(id="1"))
+
+    rekeyed = site.broker.rotate(RotateRequest(zone="default", public_key=site.public_key, credentials=[sealed]))
+
+    assert (rekeyed.failure, rekeyed.old_public_key, rekeyed.replaced) == ("", site.public_key, [sealed])
+    assert read_zone_key(site.directory / "zone.key").public_keys == [rekeyed.public_key, site.public_key]
+    # What is sealed anew, and what was sent before: the same process opens both.
+    for scan_id, credential in (("new", rekeyed.credentials[0]), ("old", sealed)):
+        site.broker.send(site.job(scan_id=scan_id, credentials=[credential]))
+        assert site.broker.report().outcome == Outcome.DONE
+    (site.directory / "zone.key").write_text(site.first_line() + "\n")
+    for scan_id, credential, code in (
+        ("kept", rekeyed.credentials[0], None), ("gone", sealed, "credential_unsealable"),
+    ):  # fmt: skip
+        site.broker.send(site.job(scan_id=scan_id, credentials=[credential]))
+        report = site.broker.report()
+        assert (report.failure and report.failure.code) == code
+    assert "PRIVATE KEY" not in worker.log
+
+
+def test_a_worker_with_another_key_than_the_zones_says_so_and_sends_nothing(site: Site) -> None:
+    """As after a key file was exchanged under a running worker, by mistake or by somebody who is curious."""
+    site.start_worker(WHOLE)
+    sealed, (other, _) = site.seal(site.host.secret()), generate_keypair()
+    site.broker.send(site.job(credentials=[sealed]))
+    assert site.broker.report().outcome == Outcome.DONE
+    before = site.host.authentications()
+    path = site.directory / "zone.key"
+    path.unlink()
+    write_private_key(path, other)
+
+    site.broker.send(site.job(scan_id="scan-2", credentials=[sealed]))
+    report = site.broker.report()
+    rekeyed = site.broker.rotate(RotateRequest(zone="default", public_key=site.public_key, credentials=[sealed]))
+
+    assert report.failure and report.failure.code == "credential_unsealable"
+    assert site.host.authentications() == before
+    assert "does not hold the zone's key" in rekeyed.failure
+    assert (rekeyed.credentials, path.read_text().split()) == ([], [other])

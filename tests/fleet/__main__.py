@@ -9,6 +9,7 @@ import threading
 from rich.console import Console
 from rich.table import Table
 
+from tests.fleet import flight
 from tests.fleet.fleet import make_fleet
 from tests.fleet.kinds import KINDS, MIXED, addresses
 
@@ -24,11 +25,15 @@ def main() -> None:
     listing.add_argument("count", type=int)
     serving = commands.add_parser("serve", help="serve all of them until Ctrl-C; needs root")
     serving.add_argument("--port", type=int, default=2222)
+    flying = commands.add_parser("flight", help="how many visits a worker has in flight at once; needs root")
+    flying.add_argument("count", type=int, nargs="?", default=200)
     chosen = parser.parse_args()
     if chosen.command == "addresses":
         sys.stdout.writelines(f"{address}\n" for address in addresses(chosen.kind, chosen.count))
     elif chosen.command == "serve":
         serve(chosen.port)
+    elif chosen.command == "flight":
+        flight.main(chosen.count)
     else:
         show_kinds()
 

@@ -11,6 +11,7 @@ costs any sshd; a visit of an idle host costs nothing.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import subprocess
 import sys
@@ -54,6 +55,13 @@ class Fleet:
         """Where to connect, with the host's own key pinned."""
         return HostEndpoint(address=address, port=self.port, host_keys=[pin_of(address)])
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Visits to hosts of the kind `held` go on until their probe has run, and no further before the block ends."""
+        with (self.host.root / "run/fleet/hold").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
     def leftovers(self) -> list[str]:
         """What visits left, on whichever address."""
         return self.host.leftovers()
@@ -91,6 +99,7 @@ def make_fleet(port: int = 0, *, max_sessions: int = 10) -> Iterator[Fleet]:
     with make_host("fleet", address="127.0.5.9") as host:
         host.write("/etc/ssh/sshd_fleet", SSHD.format(sessions=max_sessions))
         (host.root / "run/fleet").mkdir()
+        (host.root / "run/fleet/hold").touch()
         log = host.directory / "connections.log"
         log.touch()
         config = json.dumps({"port": port, "host": host.pid, "log": str(log)})

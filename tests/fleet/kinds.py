@@ -52,12 +52,16 @@ _RUN = '/bin/sh -c "$SSH_ORIGINAL_COMMAND"'
 _CUT = f"{_RUN} | dd bs=1 count=60 2>/dev/null"
 _ON_START = "case $SSH_ORIGINAL_COMMAND in *exec???2*) {start} ;; *) " + _RUN + " ;; esac"
 
+# Waiting for a lock costs nothing, however many do. The first line is the mark that the start waits for.
+_HELD = _ON_START.format(start=f'{_RUN} | {{ IFS= read -r mark; echo "$mark"; flock -s /run/fleet/hold cat; }}')
+
 KINDS = (
     Kind(20, "plain", "a healthy host at no distance", share=60),
     Kind(21, "near", "20 ms away", share=10, round_trip_s=0.02),
     Kind(22, "far", "200 ms away", share=5, round_trip_s=0.2),
     Kind(23, "thin", "a line of 256 KiB a second", share=3, round_trip_s=0.05, bytes_per_s=256 << 10),
     Kind(24, "sluggish", "every command begins half a second late", share=5, command=f"sleep 0.5; {_RUN}"),
+    Kind(25, "held", "200 ms away, its report waits for Fleet.held to end", share=0, round_trip_s=0.2, command=_HELD),
     Kind(40, "reset", "takes the connection and drops it at once", says="reset"),
     Kind(41, "silent", "takes the connection and never says a word", says="nothing"),
     Kind(42, "stalled", "falls silent in the middle of the upload", stalls_after=400_000),

@@ -60,8 +60,14 @@ class DiscoverySerializer(serializers.ModelSerializer[Discovery]):
         services.check_ranges(value("ranges"), value("excluded"))
         # Those that are kept count, too: a sweep without a credential that opens would sign in to nothing.
         kept = self.instance.credentials.all() if isinstance(self.instance, Discovery) else []
-        named = attrs.get("credentials", kept)
-        services.check_ways(value("zone"), list(named), value("credential_set") or None, value("jump_host") or None)
+        is_asked = self.instance is None or bool({"credentials", "credential_set"} & attrs.keys())
+        services.check_ways(
+            value("zone"),
+            list(attrs.get("credentials", kept)),
+            value("credential_set") or None,
+            value("jump_host") or None,
+            need_credential=is_asked,
+        )
         return attrs
 
 

@@ -63,7 +63,12 @@ def check_ranges(ranges: str, excluded: str = "") -> int:
 
 
 def check_ways(
-    zone: Zone, credentials: list[Credential], several: CredentialSet | None, jump_host: JumpHost | None
+    zone: Zone,
+    credentials: list[Credential],
+    several: CredentialSet | None,
+    jump_host: JumpHost | None,
+    *,
+    need_credential: bool = True,
 ) -> None:
     """Whether a discovery of the zone can use these. Raises ValidationError."""
     named: list[tuple[str, Any]] = [("credentials", one) for one in credentials]
@@ -71,7 +76,7 @@ def check_ways(
     for name, one in named:
         if one.zone_id != zone.pk:
             raise ValidationError({name: f"{one} belongs to another zone"})
-    if not credentials and several is None:
+    if need_credential and not credentials and several is None:
         raise ValidationError({"credentials": "give credentials, or a set of them"})
 
 

@@ -493,8 +493,14 @@ def _sign_in(hop: Hop, jumps: Sequence[Hop], traffic: Traffic, passwords: Passwo
     resolved, unresolved = resolve_all(hop.secrets, hop.address)
     for username, secrets in by_username(resolved):
         try:
-            authentication = _Authentication(hop, username, secrets, passwords)
-            return _Dial(hop, pinned, authentication, traffic).open(*_open_way(hop, jumps, passwords))
+            dial = _Dial(hop, pinned, _Authentication(hop, username, secrets, passwords), traffic)
+        except AuthError as error:
+            failure = error
+            continue
+        # A jump host that refuses is asked no second time for another user of the host.
+        way, stream = _open_way(hop, jumps, passwords)
+        try:
+            return dial.open(way, stream)
         except AuthError as error:
             failure = error
     if unresolved is not None:

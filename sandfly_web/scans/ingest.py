@@ -271,7 +271,7 @@ def _learn_jump_keys(taken: Sequence[_Taken]) -> None:
         if one.host.zone_id not in zones:
             continue
         try:
-            jumps = walk_jumps(one.host, load_jumps(one.host.zone_id))
+            jumps = walk_jumps(one.host.jump_host_id, load_jumps(one.host.zone_id))
         except JobError as error:
             log.info(
                 "host %s: the way to it has changed, no key of a jump host is kept: %s", one.host.pk, error.message

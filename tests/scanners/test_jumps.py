@@ -16,6 +16,7 @@ from scanners import transport
 from scanners.contract import CredentialSecret, HostEndpoint, JumpEndpoint, Limits, Outcome, Phase, ScanReport
 from scanners.errors import AuthError, ConnectError
 from scanners.shared import SharedLinks
+from scanners.transport import open_ssh
 from scanners.visit import run_visit
 from tests.hosts.host import Host, free_port, make_host, wait_until
 from tests.scanners.standin import FOOTER, HEADER, PLAN, READ_PLAN, READY, UNLINK, make_job, script_build
@@ -235,6 +236,19 @@ def test_another_credential_is_another_sign_in_and_a_refused_one_is_tried_once(h
     assert sign_ins(jump) - before == 1
     # Those who asked while it was tried took its answer.
     assert len(jump.authentications()) - tries < VISITS
+
+
+def test_a_jump_host_that_refuses_is_asked_once_however_many_users_the_host_has(hosts, ways) -> None:
+    jump, second, inner = hosts
+    hop = JumpEndpoint(address=jump.address, port=jump.port, host_keys=jump.host_keys)
+    endpoint = msgspec.structs.replace(inner.endpoint, jumps=[hop])
+    users = [inner.secret(), CredentialSecret(username="other", password="x")]
+    before = jump.log().count("Connection from ")
+
+    with pytest.raises(AuthError, match="jump host"):
+        open_ssh(endpoint, users, LIMITS, jump_secrets=[second.secret()])
+
+    assert jump.log().count("Connection from ") - before == 1
 
 
 # --- what is shared, without SSH ---

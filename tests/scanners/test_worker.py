@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from nacl.public import PublicKey, SealedBox
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -38,6 +39,7 @@ from scanners.contract import (
     decode_report,
     heartbeat_key,
     plan_key,
+    prove_rekeyed,
     zone_queue,
 )
 from scanners.vault import generate_keypair, read_zone_key, seal, write_private_key
@@ -46,6 +48,7 @@ from tests.scanners.standin import HEADER, LINGER, PLAN, READ_PLAN, READY, UNLIN
 
 pytestmark = pytest.mark.integration
 
+CHALLENGE = b"known to the web side alone"
 DIGEST = hashlib.sha256(PLAN).hexdigest()
 
 
@@ -153,6 +156,13 @@ class Site:
         self.workers.append(worker)
         wait_until(lambda: " ready." in worker.log, 30)
         return worker
+
+    def rotation(self, *credentials: SealedCredential) -> RotateRequest:
+        box = SealedBox(PublicKey(base64.b64decode(self.public_key)))
+        challenge = base64.b64encode(box.encrypt(CHALLENGE)).decode()
+        return RotateRequest(
+            zone="default", public_key=self.public_key, challenge=challenge, credentials=list(credentials)
+        )
 
     def first_line(self) -> str:
         """The newest of the zone's private keys."""
@@ -365,9 +375,10 @@ def test_a_running_worker_makes_the_zone_a_new_key_and_goes_on_with_it(site: Sit
     worker = site.start_worker(WHOLE)
     sealed = site.seal(site.host.secret(id="1"))
 
-    rekeyed = site.broker.rotate(RotateRequest(zone="default", public_key=site.public_key, credentials=[sealed]))
+    rekeyed = site.broker.rotate(site.rotation(sealed))
 
     assert (rekeyed.failure, rekeyed.old_public_key, rekeyed.replaced) == ("", site.public_key, [sealed])
+    assert rekeyed.proof == prove_rekeyed(CHALLENGE, rekeyed)
     assert read_zone_key(site.directory / "zone.key").public_keys == [rekeyed.public_key, site.public_key]
     # What is sealed anew, and what was sent before: the same process opens both.
     for scan_id, credential in (("new", rekeyed.credentials[0]), ("old", sealed)):
@@ -396,7 +407,7 @@ def test_a_worker_with_another_key_than_the_zones_says_so_and_sends_nothing(site
 
     site.broker.send(site.job(scan_id="scan-2", credentials=[sealed]))
     report = site.broker.report()
-    rekeyed = site.broker.rotate(RotateRequest(zone="default", public_key=site.public_key, credentials=[sealed]))
+    rekeyed = site.broker.rotate(site.rotation(sealed))
 
     assert report.failure and report.failure.code == "credential_unsealable"
     assert site.host.authentications() == before

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 from django.utils.crypto import salted_hmac
+from django.utils.datastructures import MultiValueDict
 
 from sandfly_web.accounts.models import IdempotentAnswer
 from sandfly_web.inventory.scope import present_limit
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+    from django.core.files.uploadedfile import UploadedFile
 
 KEPT_FOR = timedelta(hours=24)
 MAX_KEY_CHARS = 255
@@ -70,8 +72,18 @@ def request_digest(method: str, path: str, body: Any) -> str:
     must not let anybody guess.
     """
     limit = [sorted(tags) for tags in present_limit() or ()]
-    asked = json.dumps([method, path, body, limit], sort_keys=True)
+    body = dict(body.lists()) if isinstance(body, MultiValueDict) else body
+    asked = json.dumps([method, path, body, limit], sort_keys=True, default=_file_digest)
     return salted_hmac("sandfly.idempotency", asked, algorithm="sha256").hexdigest()
+
+
+def _file_digest(file: UploadedFile) -> list[str | None]:
+    """Name and SHA-256 of a file of a form; it is read again by whoever wants it."""
+    digest = hashlib.sha256()
+    for chunk in file.chunks():
+        digest.update(chunk)
+    file.seek(0)
+    return [file.name, digest.hexdigest()]
 
 
 def take(caller: Caller, key: str) -> None:

@@ -161,6 +161,23 @@ def test_no_secret_of_a_request_is_kept(make: WebMake) -> None:
     assert row.digest != hashlib.sha256(asked.encode()).hexdigest()
 
 
+def test_a_file_that_is_sent_again_is_taken_once(make: WebMake) -> None:
+    from django.core.files.uploadedfile import SimpleUploadedFile
+
+    from sandfly_web.rules.indicators.models import IndicatorList
+
+    client, headers = make.api("operator"), {"Idempotency-Key": KEY}
+
+    def send(content: bytes) -> Any:
+        body = {"name": "bad", "file": SimpleUploadedFile("bad.txt", content)}
+        return client.post("/api/v1/indicator-lists", body, format="multipart", headers=headers)
+
+    first, again, other = send(b"192.0.2.7\n"), send(b"192.0.2.7\n"), send(b"192.0.2.8\n")
+
+    assert (first.status_code, again.content, other.status_code) == (201, first.content, 422), first.content
+    assert IndicatorList.objects.count() == 1
+
+
 def test_an_answer_too_long_to_keep_is_not_done_again(make: WebMake, monkeypatch: pytest.MonkeyPatch) -> None:
     from sandfly_web.accounts import idempotency
     from sandfly_web.scans.models import Scan

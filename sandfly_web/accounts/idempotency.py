@@ -77,7 +77,7 @@ def request_digest(method: str, path: str, body: Any) -> str:
     return salted_hmac("sandfly.idempotency", asked, algorithm="sha256").hexdigest()
 
 
-def _file_digest(file: UploadedFile) -> list[str | None]:
+def _file_digest(file: UploadedFile[bytes]) -> list[str | None]:
     """Name and SHA-256 of a file of a form; it is read again by whoever wants it."""
     digest = hashlib.sha256()
     for chunk in file.chunks():

@@ -18,6 +18,7 @@ from sandfly_web.findings.api import (
 )
 from sandfly_web.findings.drift.api import BaselineViewSet
 from sandfly_web.findings.hunting.api import HuntView
+from sandfly_web.findings.timeline.api import DensityView, TimelineView
 from sandfly_web.inventory.api import (
     CredentialSetViewSet,
     CredentialViewSet,
@@ -62,6 +63,8 @@ for name, viewset in {
     router.register(name, viewset, basename=name)
 
 urlpatterns = [
+    path("hosts/<uuid:id>/timeline", TimelineView.as_view(), name="timeline"),
+    path("hosts/<uuid:id>/timeline/density", DensityView.as_view(), name="timeline-density"),
     path("hunt", HuntView.as_view(), name="hunt"),
     path("queue", QueueView.as_view(), name="queue"),
     path("me", MeView.as_view(), name="me"),

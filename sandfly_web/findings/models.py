@@ -363,6 +363,59 @@ class ForensicRecord(models.Model):
         return f"{self.subject} {self.pk}"
 
 
+class TimelineEntry(models.Model):
+    """A moment of a host whose timeline somebody looks at. Written by `timeline.services`, which can make it again."""
+
+    id = models.UUIDField(primary_key=True, editable=False, help_text="Digest of what happened to what when.")
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="+", db_index=False)
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=16, help_text="One of `timeline.kinds.Kind`.")
+    subject = models.CharField(max_length=32)
+    field = models.CharField(max_length=64, blank=True, help_text="Where the moment was read.")
+    text = models.CharField(max_length=255, help_text="What a search looks through.")
+    ref = models.CharField(max_length=48, help_text="Where it is from, such as record:7.")
+
+    host_path = "host"
+    objects = HostScopedManager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["host", "-at", "-id"], name="timeline_order"),
+            # What is rare among what is frequent: logins among file times.
+            models.Index(fields=["host", "kind", "-at", "-id"], name="timeline_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.ref}"
+
+
+class TimelineState(models.Model):
+    """How far the timeline of a host is: the last rows that were read of each source."""
+
+    host = models.OneToOneField(Host, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    record_id = models.BigIntegerField(default=0)
+    evidence_id = models.BigIntegerField(default=0)
+    forensic_id = models.BigIntegerField(default=0)
+    marker = models.CharField(
+        max_length=255, blank=True, help_text="Of scans, findings and triage; another one says that something is new."
+    )
+    is_whole = models.BooleanField(default=False)
+    version = models.PositiveSmallIntegerField()
+    made_at = models.DateTimeField()
+
+    host_path = "host"
+    objects = HostScopedManager()
+
+    class Meta:
+        indexes = [
+            # Those to forget.
+            models.Index(fields=["made_at"], name="timeline_made"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.host_id)
+
+
 class SavedHunt(models.Model):
     """A hunt that somebody keeps, for everybody. Written by `hunting.services`."""
 

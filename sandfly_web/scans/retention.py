@@ -11,6 +11,7 @@ from django.db.models import Exists, Model, OuterRef, QuerySet
 from sandfly_web.accounts.idempotency import KEPT_FOR
 from sandfly_web.accounts.models import IdempotentAnswer
 from sandfly_web.findings.models import Record
+from sandfly_web.findings.timeline.services import forget_old
 from sandfly_web.rules.indicators.services import delete_unused_sets
 from sandfly_web.scans.models import Plan, Scan, ScanBatch
 
@@ -20,6 +21,8 @@ CHUNK_ROWS = 500
 MAX_CHUNKS = 100
 # A plan is made before the scans that name it.
 PLAN_GRACE = timedelta(days=1)
+# Each is one statement, of up to hundreds of thousands of rows.
+MAX_TIMELINES = 1000
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Deleted:
     sets: int = 0
     batches: int = 0
     answers: int = 0
+    timelines: int = 0
 
 
 def delete_old(now: datetime, scan_days: int, record_days: int) -> Deleted:
@@ -49,7 +53,14 @@ def delete_old(now: datetime, scan_days: int, record_days: int) -> Deleted:
         ~Exists(Scan.objects.filter(batch=OuterRef("pk"))), created_at__lt=now - PLAN_GRACE
     )
     answers = IdempotentAnswer.objects.filter(created_at__lte=now - KEPT_FOR)
-    gone = Deleted(_delete(scans), _delete(records), _delete(plans), batches=_delete(batches), answers=_delete(answers))
+    gone = Deleted(
+        _delete(scans),
+        _delete(records),
+        _delete(plans),
+        batches=_delete(batches),
+        answers=_delete(answers),
+        timelines=forget_old(now, MAX_TIMELINES),
+    )
     used = {digest for one in Plan.objects.values_list("set_digests", flat=True) for digest in one}
     return replace(gone, sets=delete_unused_sets(now - PLAN_GRACE, used))
 

@@ -27,6 +27,7 @@ from sandfly_web.console.changespage import changes_context
 from sandfly_web.console.hostpage import host_context
 from sandfly_web.console.site import ConsoleAdmin
 from sandfly_web.console.templatetags.sandfly import ago, badge, duration, visible
+from sandfly_web.console.timelinepage import timeline_context
 from sandfly_web.console.visible import visible as visible_text
 from sandfly_web.findings.models import Finding, Record
 from sandfly_web.inventory import services
@@ -134,9 +135,11 @@ class HostAdmin(ConsoleAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.import_view)
         changes = self.admin_site.admin_view(self.changes_view)
+        timeline = self.admin_site.admin_view(self.timeline_view)
         return [
             path("import/", view, name="inventory_host_import"),
             path("<path:object_id>/changes/", changes, name="inventory_host_changes"),
+            path("<path:object_id>/timeline/", timeline, name="inventory_host_timeline"),
             *super().get_urls(),
         ]
 
@@ -148,6 +151,15 @@ class HostAdmin(ConsoleAdmin):
         record_access(host)
         context = changes_context(host, request.GET.get("since", ""), request.GET.get("until", ""))
         return self.render_page(request, "console/pages/changes.html", f"Changes on {host.name}", context)
+
+    def timeline_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Everything dated that is known of the host."""
+        if not request.user.has_perm("findings.view_record"):
+            raise PermissionDenied
+        host = self.require(request, object_id)
+        record_access(host)
+        context = timeline_context(host, request.GET)
+        return self.render_page(request, "console/pages/timeline.html", f"Timeline of {host.name}", context)
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
         """A text with hosts; first what it says, then the hosts are added."""

@@ -20,7 +20,7 @@ from sandfly_web.api.pagination import CursorPages
 from sandfly_web.api.views import AuditedView
 from sandfly_web.findings.timeline import exports
 from sandfly_web.findings.timeline.kinds import Kind
-from sandfly_web.findings.timeline.reading import ORDERING, READ_AT_ONCE, Window, density, entries, lines
+from sandfly_web.findings.timeline.reading import ORDERING, READ_AT_ONCE, Window, density, entries, lines, pages
 from sandfly_web.findings.timeline.services import bring_up_to_date
 from sandfly_web.inventory.models import Host
 
@@ -157,15 +157,15 @@ class TimelineView(HostView):
         """
         host, query = self.find(request, id), self.read(request, PAGING)
         fresh = bring_up_to_date(host)
-        found = entries(host, query.window())
+        window = query.window()
         if kind := query.validated_data.get("export"):
-            return export(host, kind, lines(found.iterator(chunk_size=READ_AT_ONCE)))
-        pages = CursorPages()
-        rows = pages.paginate_queryset(found, request, SimpleNamespace(ordering=ORDERING))  # type: ignore[arg-type]
+            return export(host, kind, lines(entries(host, window).iterator(chunk_size=READ_AT_ONCE)))
+        paging = CursorPages()
+        rows = paging.paginate_queryset(pages(host, window), request, SimpleNamespace(ordering=ORDERING))  # type: ignore[arg-type]
         return Response(
             {
-                "next": pages.next_url,
-                "previous": pages.previous_url,
+                "next": paging.next_url,
+                "previous": paging.previous_url,
                 "is_whole": fresh.is_whole,
                 "results": LineSerializer(lines(rows), many=True).data,
             }

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import connection
-from django.db.models import Max, Min
+from django.db.models import Max, Min, Q
 
 from sandfly_web.findings.models import Finding, FindingEvent, ForensicRecord, Record, TimelineEntry
 from sandfly_web.findings.thing import MAX_VALUE_CHARS, thing
@@ -65,6 +65,40 @@ def entries(host: Host, window: Window) -> QuerySet[TimelineEntry]:
     for word in window.text.split():
         found = found.filter(text__icontains=word)
     return found.order_by(*ORDERING)
+
+
+class ByKind:
+    """The first entries of some kinds, each kind from its own index: what is rare is not searched among all the rest.
+
+    Has of a queryset what pages are cut with.
+    """
+
+    model = TimelineEntry
+
+    def __init__(
+        self, found: QuerySet[TimelineEntry], kinds: Iterable[str], ordering: tuple[str, ...] = ORDERING
+    ) -> None:
+        self.found = found
+        self.kinds = tuple(dict.fromkeys(kinds))
+        self.ordering = ordering
+
+    def order_by(self, *ordering: str) -> ByKind:
+        return ByKind(self.found, self.kinds, ordering)
+
+    def filter(self, *conditions: Q) -> ByKind:
+        return ByKind(self.found.filter(*conditions), self.kinds, self.ordering)
+
+    def __getitem__(self, part: slice) -> QuerySet[TimelineEntry]:
+        """From the beginning only."""
+        first, *others = (self.found.filter(kind=kind).order_by(*self.ordering)[part] for kind in self.kinds)
+        return first.union(*others, all=True).order_by(*self.ordering)[part] if others else first
+
+
+def pages(host: Host, window: Window) -> Any:
+    """The entries, to be cut into pages."""
+    if not window.kinds:
+        return entries(host, window)
+    return ByKind(entries(host, replace(window, kinds=())), window.kinds)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ records, evidence and forensics never change, and those of one host get their id
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
     from sandfly_web.inventory.models import Host
 
-# Of records, of evidence and of forensics, each time that somebody looks; the rest follows the next time.
-MAX_ROWS = 100_000
+# Of records, of evidence or of forensics at once.
+MAX_ROWS = 10_000
+# Whoever looks waits no longer than about this; the rest follows the next time.
+BUDGET_S = 6.0
 # A timeline is forgotten this long after it was made, so that what retention deletes is gone from it too.
 KEPT_FOR = timedelta(days=7)
 # Counts up when kinds or fields mean something else, so that all are made anew.
@@ -38,63 +41,69 @@ _MARKER = """
             JOIN findings_finding AS finding ON finding.id = event.finding_id WHERE finding.host_id = %(host)s))
 """
 
-# What the three sources have in common, from the first row that was not read yet, and no more than MAX_ROWS.
+# Each source: which rows of the host were not read yet, by the index of the host, and what some of them say.
 _SOURCES = {
-    "evidence_id": """
-        SELECT version.id, 'finding:' || finding.id AS ref, finding.subject, finding.identity, version.evidence AS data
-        FROM findings_finding AS finding JOIN findings_findingevidence AS version ON version.finding_id = finding.id
-        WHERE finding.host_id = %(host)s AND version.id > %(after)s ORDER BY version.id LIMIT %(most)s""",
-    "record_id": """
-        SELECT id, 'record:' || id AS ref, subject, identity, data FROM findings_record
-        WHERE host_id = %(host)s AND id > %(after)s ORDER BY id LIMIT %(most)s""",
-    "forensic_id": """
-        SELECT record.id, 'forensic:' || record.id AS ref, record.subject, record.identity, record.data
-        FROM scans_scan AS scan JOIN findings_forensicrecord AS record ON record.scan_id = scan.id
-        WHERE scan.host_id = %(host)s AND record.id > %(after)s ORDER BY record.id LIMIT %(most)s""",
+    "evidence_id": (
+        """SELECT version.id FROM findings_finding AS finding
+            JOIN findings_findingevidence AS version ON version.finding_id = finding.id
+            WHERE finding.host_id = %(host)s AND version.id > %(after)s""",
+        """SELECT 'finding:' || finding.id AS ref, finding.subject, finding.identity, version.evidence AS data
+            FROM findings_findingevidence AS version JOIN findings_finding AS finding
+            ON finding.id = version.finding_id WHERE version.id = ANY(%(ids)s)""",
+    ),
+    "record_id": (
+        "SELECT id FROM findings_record WHERE host_id = %(host)s AND id > %(after)s",
+        "SELECT 'record:' || id AS ref, subject, identity, data FROM findings_record WHERE id = ANY(%(ids)s)",
+    ),
+    "forensic_id": (
+        """SELECT record.id FROM scans_scan AS scan JOIN findings_forensicrecord AS record ON record.scan_id = scan.id
+            WHERE scan.host_id = %(host)s AND record.id > %(after)s""",
+        "SELECT 'forensic:' || id AS ref, subject, identity, data FROM findings_forensicrecord WHERE id = ANY(%(ids)s)",
+    ),
 }
 
 # The same moment of the same thing is one row, whichever source says it first.
 _FACTS = """
-    WITH source AS MATERIALIZED ({source}), dated AS (
-        SELECT source.ref, source.subject, source.identity, known.field, known.kind,
+    WITH source AS ({source}), described AS MATERIALIZED (
+        SELECT ref, subject, data, identity::text AS identity,
             left(concat_ws(' ', (SELECT string_agg(value, ' ') FROM jsonb_each_text(source.identity)),
-                source.data ->> 'message'), %(chars)s) AS text,
-            CASE WHEN jsonb_typeof(source.data -> known.field) = 'number'
-                THEN (source.data ->> known.field)::numeric END AS epoch
-        FROM source JOIN unnest(%(subjects)s::text[], %(fields)s::text[], %(kinds)s::text[])
-            AS known (subject, field, kind) ON known.subject = source.subject AND source.data ? known.field
-    ), made AS (
-        INSERT INTO findings_timelineentry (id, host_id, at, kind, subject, field, text, ref)
-        SELECT md5(concat_ws(chr(31), %(host)s, subject, identity, field, epoch))::uuid, %(host)s,
-            to_timestamp(epoch::float8), kind, subject, field, text, ref
-        FROM dated WHERE epoch > 0 AND epoch <= %(max_epoch)s
-        ON CONFLICT (id) DO NOTHING
+                data ->> 'message'), %(chars)s) AS text
+        FROM source
+    ), dated AS (
+        SELECT ref, described.subject, identity, text, field, kind, CASE
+            WHEN jsonb_typeof(data -> field) = 'number' THEN (data ->> field)::numeric END AS epoch
+        FROM described JOIN unnest(%(subjects)s::text[], %(fields)s::text[], %(kinds)s::text[])
+            AS known (subject, field, kind) ON known.subject = described.subject AND data ? field
     )
-    SELECT max(id), count(*) FROM source
+    INSERT INTO findings_timelineentry (id, host_id, at, kind, subject, field, text, ref)
+    SELECT md5(concat_ws(chr(31), %(host)s, subject, identity, field, epoch))::uuid, %(host)s,
+        to_timestamp(epoch::float8), kind, subject, field, text, ref
+    FROM dated WHERE epoch > 0 AND epoch <= %(max_epoch)s
+    ON CONFLICT (id) DO NOTHING
 """
 
 # Records of the same thing, one after the other. The first look at a subject says nothing of when its things came; a
 # record that the same content follows was gone in between.
 _INTERVALS = """
     WITH record AS (
-        SELECT id, subject, identity, first_seen_at, last_seen_at, is_current, digest,
+        SELECT id, subject, first_seen_at, last_seen_at, is_current, digest,
             lag(id) OVER thing AS before,
             lead(digest) OVER thing AS next_digest,
             min(first_seen_at) OVER (PARTITION BY subject) AS first_look
-        FROM findings_record WHERE host_id = %(host)s AND id <= %(until)s
+        FROM findings_record WHERE host_id = %(host)s
         WINDOW thing AS (PARTITION BY subject, identity_digest ORDER BY id)
     ), interval AS (
-        SELECT id, subject, identity, first_seen_at AS at, CASE WHEN before IS NULL THEN %(appeared)s ELSE %(altered)s
+        SELECT id, first_seen_at AS at, CASE WHEN before IS NULL THEN %(appeared)s ELSE %(altered)s
             END AS kind
-        FROM record WHERE id > %(after)s AND first_seen_at > first_look
+        FROM record WHERE id > %(after)s AND id <= %(until)s AND first_seen_at > first_look
         UNION ALL
-        SELECT id, subject, identity, last_seen_at, %(gone)s FROM record
-        WHERE NOT is_current AND (next_digest IS NULL OR next_digest = digest)
+        SELECT id, last_seen_at, %(gone)s FROM record
+        WHERE NOT is_current AND id <= %(until)s AND (next_digest IS NULL OR next_digest = digest)
     )
     INSERT INTO findings_timelineentry (id, host_id, at, kind, subject, field, text, ref)
-    SELECT md5(concat_ws(chr(31), %(host)s, kind, id))::uuid, %(host)s, at, kind, subject, '',
-        left((SELECT string_agg(value, ' ') FROM jsonb_each_text(identity)), %(chars)s), 'record:' || id
-    FROM interval WHERE at IS NOT NULL
+    SELECT md5(concat_ws(chr(31), %(host)s, kind, id))::uuid, %(host)s, at, kind, seen.subject, '',
+        left((SELECT string_agg(value, ' ') FROM jsonb_each_text(seen.identity)), %(chars)s), 'record:' || id
+    FROM interval JOIN findings_record AS seen USING (id)
     ON CONFLICT (id) DO NOTHING
 """
 
@@ -144,7 +153,8 @@ def bring_up_to_date(host: Host, now: datetime | None = None) -> Freshness:
         if state.marker == marker and state.is_whole:
             return Freshness(is_whole=True)
         before = state.record_id
-        were_whole = [_read(cursor, state, source) for source in _SOURCES]
+        until = time.monotonic() + BUDGET_S
+        were_whole = [_read_all(cursor, state, source, until) for source in _SOURCES]
         is_whole = all(were_whole)
         cursor.execute(_INTERVALS, _interval_values(state, before))
         cursor.execute(_MOVING, _moving_values(host.pk))
@@ -162,24 +172,31 @@ def _state(host_id: UUID, now: datetime) -> TimelineState:
     return TimelineState(host_id=host_id, version=VERSION, made_at=now)
 
 
-def _read(cursor: Any, state: TimelineState, source: str) -> bool:
-    """Make the rows of what one source has more; whether that was all."""
+def _read_all(cursor: Any, state: TimelineState, source: str, until: float) -> bool:
+    """Some of it at least, however late it is; whether that was all."""
+    cursor.execute(_SOURCES[source][0], {"host": state.host_id, "after": getattr(state, source)})
+    ids = sorted(pk for (pk,) in cursor.fetchall())
+    for begin in range(0, len(ids), MAX_ROWS):
+        if begin and time.monotonic() >= until:
+            return False
+        _read(cursor, state, source, ids[begin : begin + MAX_ROWS])
+    return True
+
+
+def _read(cursor: Any, state: TimelineState, source: str, ids: list[int]) -> None:
+    """Make the rows of what these rows of a source say."""
     known = dated_fields()
     values = {
         "host": state.host_id,
-        "after": getattr(state, source),
-        "most": MAX_ROWS,
+        "ids": ids,
         "subjects": [subject for subject, _, _ in known],
         "fields": [field for _, field, _ in known],
         "kinds": [kind for _, _, kind in known],
         "chars": MAX_TEXT_CHARS,
         "max_epoch": MAX_EPOCH_S,
     }
-    cursor.execute(_FACTS.format(source=_SOURCES[source]), values)
-    last, count = cursor.fetchone()
-    if last is not None:
-        setattr(state, source, last)
-    return bool(count < MAX_ROWS)
+    cursor.execute(_FACTS.format(source=_SOURCES[source][1]), values)
+    setattr(state, source, ids[-1])
 
 
 def _interval_values(state: TimelineState, before: int) -> dict[str, Any]:

@@ -64,6 +64,11 @@ def configure(application: Celery) -> None:
                 "schedule": 10,
                 "options": {"expires": 10},
             },
+            "call-back": {
+                "task": "sandfly_web.scans.call_back",
+                "schedule": 5,
+                "options": {"expires": 5},
+            },
             "end-expired": {
                 "task": "sandfly_web.findings.end_expired",
                 "schedule": 60,

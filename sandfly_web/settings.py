@@ -214,6 +214,9 @@ SCAN_EXPIRES_S = env.integer("SANDFLY_SCAN_EXPIRES", 3600)
 ZONE_QUEUE_LENGTH = env.integer("SANDFLY_ZONE_QUEUE_LENGTH", 500)
 # Reports that may wait before ingest; from half of it on fewer visits begin.
 INGEST_BACKLOG = env.integer("SANDFLY_INGEST_BACKLOG", 2000)
+# Names, addresses and networks that `callback_url` may lead to although they are not public, such as 10.1.2.0/24.
+CALLBACK_HOSTS = env.words("SANDFLY_CALLBACK_HOSTS", [])
+CALLBACK_HTTP = env.boolean("SANDFLY_CALLBACK_HTTP", default=False)
 # What is kept: final scans, and records that a host no longer has.
 SCAN_RETENTION_DAYS = env.integer("SANDFLY_SCAN_RETENTION_DAYS", 90)
 RECORD_RETENTION_DAYS = env.integer("SANDFLY_RECORD_RETENTION_DAYS", 365)

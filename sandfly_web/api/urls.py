@@ -31,6 +31,7 @@ from sandfly_web.inventory.discovery.api import DiscoveryViewSet, SweepViewSet
 from sandfly_web.rules.api import RuleViewSet
 from sandfly_web.rules.indicators.api import IndicatorListViewSet
 from sandfly_web.scans.api import ScanViewSet, ScheduleViewSet
+from sandfly_web.scans.callbacks.api import CallbackSecretView
 from sandfly_web.scans.queue.api import QueueView, ScanBatchViewSet
 
 app_name = "api"
@@ -67,6 +68,7 @@ urlpatterns = [
     path("hosts/<uuid:id>/timeline/density", DensityView.as_view(), name="timeline-density"),
     path("hunt", HuntView.as_view(), name="hunt"),
     path("queue", QueueView.as_view(), name="queue"),
+    path("callback-secret", CallbackSecretView.as_view(), name="callback-secret"),
     path("me", MeView.as_view(), name="me"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),

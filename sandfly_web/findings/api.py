@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import django_filters
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -36,6 +36,7 @@ from sandfly_web.findings.models import (
 from sandfly_web.findings.thing import thing
 from sandfly_web.inventory.models import Host, Tag
 from sandfly_web.rules.models import Severity
+from sandfly_web.scans.callbacks.api import CallbackUrlField, ask_for_callback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,6 +154,7 @@ class CollectSerializer(serializers.Serializer[Any]):
         max_length=1000,
         help_text="Names of incident rules; none: all that are enabled.",
     )
+    callback_url = CallbackUrlField()
 
 
 class CollectedSerializer(serializers.Serializer[Any]):
@@ -343,7 +345,9 @@ class FindingViewSet(ReadOnly):
         body = CollectSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         try:
-            scan = collect_forensics(finding, body.validated_data["rules"], actor(request))
+            with transaction.atomic():
+                scan = collect_forensics(finding, body.validated_data["rules"], actor(request))
+                ask_for_callback(request, scan.batch, body.validated_data.get("callback_url"))
         except ValidationError as error:
             raise serializers.ValidationError(error.message_dict) from None
         return Response(CollectedSerializer({"scan": scan.pk}).data, status=HTTPStatus.ACCEPTED)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import django_filters
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
@@ -26,6 +27,7 @@ from sandfly_web.inventory.services import MAX_KEY_CHARS, MAX_PASSWORD_CHARS, Pl
 from sandfly_web.rules.models import Rule
 from sandfly_web.scans import schedules, services
 from sandfly_web.scans.adhoc import MAX_TARGETS, AdHoc, OneTime, request_adhoc
+from sandfly_web.scans.callbacks.api import CallbackUrlField, ask_for_callback
 from sandfly_web.scans.models import RuleOutcome, Scan, Schedule
 from sandfly_web.scans.progress import live_progress
 
@@ -196,6 +198,7 @@ class ScanRequestSerializer(serializers.Serializer[Any]):
     nice = serializers.IntegerField(min_value=0, max_value=19, default=19, help_text="Of the probe on the host.")
     cpu_percent = serializers.IntegerField(min_value=1, max_value=100, default=50, help_text="Of one processor.")
     deadline_s = serializers.IntegerField(min_value=10, max_value=3600, default=120, help_text="Of the probe.")
+    callback_url = CallbackUrlField()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs.get("targets"):
@@ -321,12 +324,14 @@ class ScanViewSet(ReadOnly):
         body = ScanRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         adhoc, asked = body.adhoc(), {"requested_by": actor(request), **body.options()}
-        if adhoc is None:
-            batch = services.request_scans(body.validated_data["found"], body.choice(), **asked)
-        elif not request.user.has_perm("inventory.add_host"):
+        if adhoc is not None and not request.user.has_perm("inventory.add_host"):
             raise PermissionDenied("targets outside the inventory need the right to add hosts")
-        else:
-            batch = request_adhoc(adhoc, body.choice(), **asked)
+        with transaction.atomic():
+            if adhoc is None:
+                batch = services.request_scans(body.validated_data["found"], body.choice(), **asked)
+            else:
+                batch = request_adhoc(adhoc, body.choice(), **asked)
+            ask_for_callback(request, batch.id, body.validated_data.get("callback_url"))
         return Response(BatchSerializer(batch).data, status=HTTPStatus.ACCEPTED)
 
     @extend_schema(request=None, responses={202: ScanDetailSerializer})

@@ -161,6 +161,32 @@ class ScanBatch(Watched):
         return str(self.id)
 
 
+class ScanCallback(models.Model):
+    """Whom to tell when the last scan of a batch is over. Written by `scans.callbacks.services`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False, help_text="The same on every try.")
+    batch = models.OneToOneField(ScanBatch, on_delete=models.CASCADE, related_name="callback")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    # A token that is deleted has nobody called any more.
+    token = models.ForeignKey("accounts.ApiToken", on_delete=models.CASCADE, null=True, related_name="+")
+    url = models.CharField(max_length=2048)
+    link = models.CharField(max_length=2048, help_text="Where the batch is read.")
+    created_at = models.DateTimeField()
+    next_try_at = models.DateTimeField(null=True, help_text="Null: it was delivered, or given up.")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    delivered_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=255, blank=True, help_text="Why the last try failed.")
+
+    class Meta:
+        indexes = [
+            # Those that wait.
+            models.Index(fields=["next_try_at"], name="callback_due", condition=models.Q(next_try_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
 class ScheduledHost(models.Model):
     """When a host is due for a schedule; `scans.dispatch` claims the row by moving `next_due_at`."""
 

@@ -20,6 +20,7 @@ from sandfly_web.findings.floods import count_widespread
 from sandfly_web.findings.risk import keep_risk
 from sandfly_web.scans.adhoc import forget_credentials
 from sandfly_web.scans.breakers import watch
+from sandfly_web.scans.callbacks.services import deliver_due
 from sandfly_web.scans.dispatch import dispatch_due
 from sandfly_web.scans.ingest import ingest_report, is_away
 from sandfly_web.scans.retention import delete_old
@@ -77,6 +78,12 @@ def watch_limits() -> None:
     with _database_may_be_away():
         watch(timezone.now())
         forget_credentials()
+
+
+@shared_task(name="sandfly_web.scans.call_back", ignore_result=True, time_limit=120)
+def call_back() -> None:
+    with _database_may_be_away():
+        deliver_due(timezone.now())
 
 
 @shared_task(name="sandfly_web.findings.end_expired", ignore_result=True, time_limit=600)

@@ -17,6 +17,7 @@ from sandfly_web.api.errors import Conflict
 from sandfly_web.api.views import AuditedView, ReadOnly
 from sandfly_web.scans import services
 from sandfly_web.scans.api import PauseSerializer, StoppedSerializer, pause_by
+from sandfly_web.scans.callbacks.api import CallbackSerializer
 from sandfly_web.scans.models import Scan, ScanBatch
 from sandfly_web.scans.queue.overview import counts_of, look, with_counts
 
@@ -29,6 +30,7 @@ class ScanBatchSerializer(serializers.ModelSerializer[ScanBatch]):
     requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
     is_over = serializers.SerializerMethodField(help_text="No scan of it waits or runs.")
     counts = serializers.SerializerMethodField(help_text="Scans by status.")
+    callback = CallbackSerializer(read_only=True, allow_null=True, default=None)
 
     class Meta:
         model = ScanBatch
@@ -38,6 +40,7 @@ class ScanBatchSerializer(serializers.ModelSerializer[ScanBatch]):
             "created_at",
             "is_over",
             "counts",
+            "callback",
             "paused_at",
             "pause_reason",
             "is_tripped",
@@ -67,7 +70,7 @@ class ScanBatchFilters(django_filters.FilterSet):
 class ScanBatchViewSet(ReadOnly):
     """Scans that were asked for together, newest first."""
 
-    queryset = ScanBatch.objects.select_related("requested_by").defer("sealed")
+    queryset = ScanBatch.objects.select_related("requested_by", "callback").defer("sealed")
     serializer_class = ScanBatchSerializer
     filterset_class = ScanBatchFilters
     ordering = ("-created_at", "id")

@@ -66,7 +66,7 @@ def look(now: datetime) -> Overview:
     """A fixed number of queries, whatever the number of hosts, zones and scans."""
     zones = _zones(now)
     depth, fault = _ask_broker(zones)
-    batches = with_counts(ScanBatch.objects.filter(paused_at__isnull=False).select_related("requested_by"))
+    batches = with_counts(ScanBatch.objects.filter(paused_at__isnull=False).select_related("requested_by", "callback"))
     return Overview(list(zones.values()), _schedules(now), list(batches), depth, fault)
 
 

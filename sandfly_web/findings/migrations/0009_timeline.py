@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('findings', '0007_baselines'),
+        ('findings', '0008_host_risk'),
         ('inventory', '0004_credential_sets'),
     ]
 

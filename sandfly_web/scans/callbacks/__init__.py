@@ -1,0 +1,1 @@
+"""Tells whoever asked for scans that the last of them is over."""

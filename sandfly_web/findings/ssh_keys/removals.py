@@ -176,10 +176,16 @@ def _on_host(removal: KeyRemoval, host: Host, steps: list[KeyRemovalStep]) -> Ho
     if not removal.key.public_key:
         return HostCommands(host, steps, "# An older visit did not bring the key itself: scan the host once more.\n")
     lines = []
-    for _account, group in groupby(steps, key=lambda step: step.place.account_id):
+    for account, group in groupby(steps, key=lambda step: step.place.account):
         paths = list(dict.fromkeys(step.place.path for step in group))
+        username = "" if account is None or account.is_root else account.username
         lines += [
-            _edit(path, removal.key.public_key, keep=1 if removal.kind == Kind.DEDUPLICATE and place == 0 else 0)
+            edit_script(
+                path,
+                removal.key.public_key,
+                keep=1 if removal.kind == Kind.DEDUPLICATE and place == 0 else 0,
+                username=username,
+            )
             for place, path in enumerate(paths)
         ]
     return HostCommands(host, steps, "\n".join(dict.fromkeys(lines)) + "\n")
@@ -189,16 +195,28 @@ def _on_host(removal: KeyRemoval, host: Host, steps: list[KeyRemovalStep]) -> Ho
 # enter, as the account may put links beside its own file. Whole words are compared, so that nothing in a comment is
 # taken for the key; some keys are written without their padding.
 _SCRIPT = (
-    'f={path}; [ -f "$f" ] && [ ! -L "$f" ] && t=$(mktemp -d) && cp -p -- "$f" "$t/before" && '
+    'f={path}; [ -f "$f" ] && [ ! -L "$f" ] && t=$(mktemp -d) && {read} && '
     'awk -v key={key} -v keep={keep} \'{{ for (i = 1; i <= NF; i++) {{ w = $i; sub(/=+$/, "", w); '
     'if (w == key && seen++ >= keep) next }} print }}\' < "$t/before" > "$t/after" && '
-    'cat "$t/after" > "$f" && echo "done; as it was: $t/before"'
+    '{write} && echo "done; as it was: $t/before"'
 )
+_READ, _WRITE = 'cp -p -- "$f" "$t/before"', 'cat "$t/after" > "$f"'
+# With the rights of the account: it may put a link into the way at any moment, which would have root read or write
+# whatever the link leads to. What only root may write, it then does not change, and says so.
+_READ_AS = 'su -s /bin/sh -- {user} -c \'cat < "$0"\' "$f" > "$t/before"'
+_WRITE_AS = 'su -s /bin/sh -- {user} -c \'cat > "$0"\' "$f" < "$t/after"'
 
 
-def _edit(path: str, public_key: str, *, keep: int) -> str:
-    key = public_key.rstrip("=")
-    return _SCRIPT.format(path=shlex.quote(path), key=shlex.quote(key), keep=keep)
+def edit_script(path: str, public_key: str, *, keep: int, username: str = "") -> str:
+    """A line of sh that takes the key's lines but for the first `keep` out of the file of an account; "" is root."""
+    user = shlex.quote(username)
+    return _SCRIPT.format(
+        path=shlex.quote(path),
+        key=shlex.quote(public_key.rstrip("=")),
+        keep=keep,
+        read=_READ_AS.format(user=user) if username else _READ,
+        write=_WRITE_AS.format(user=user) if username else _WRITE,
+    )
 
 
 def steps_of(removal: KeyRemoval, limit: int) -> Iterable[KeyRemovalStep]:

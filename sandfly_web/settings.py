@@ -188,7 +188,7 @@ UNFOLD = {
     "BORDER_RADIUS": "8px",
     "DASHBOARD_CALLBACK": "sandfly_web.console.dashboard.add_overview",
     "STYLES": ["sandfly_web.console.navigation.stylesheet"],
-    "SCRIPTS": ["sandfly_web.console.navigation.script"],
+    "SCRIPTS": ["sandfly_web.console.navigation.expressions", "sandfly_web.console.navigation.script"],
     "COLORS": {"primary": "sandfly_web.console.navigation.primary_color"},
     "SIDEBAR": {"show_search": False, "navigation": "sandfly_web.console.navigation.sidebar"},
     "LOGIN": {"form": "sandfly_web.accounts.forms.SignInForm"},

@@ -99,5 +99,9 @@ def stylesheet(_request: HttpRequest) -> str:
     return static("console/console.css")
 
 
+def expressions(_request: HttpRequest) -> str:
+    return static("console/expressions.js")
+
+
 def script(_request: HttpRequest) -> str:
     return static("console/console.js")

@@ -181,3 +181,51 @@ def test_policy_stops_a_script_that_got_into_a_page(make: WebMake, visit: Visit)
 
     assert visit.page.title() != "owned"
     assert [word for word in ("script-src", "default-src") if not any(word in text for text in visit.errors)] == []
+
+
+def test_controls_of_the_theme_work_without_compiling_anything(make: WebMake, visit: Visit) -> None:
+    """Their expressions are read, not evaluated: filters open, the dark theme comes and stays, a phone has a menu."""
+    make.finding(make.host(), rule=make.rule())
+    page = visit.page
+
+    visit.sign_in(person(make, "analyst").username)
+    answer = page.goto(f"{visit.url}/findings/finding/")
+    page.click("a[x-on\\:click='filterOpen = true']")
+    page.wait_for_selector("#changelist-filter-close", state="attached")
+    page.wait_for_selector("#changelist-filter >> text=tactic or technique")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#changelist-filter", state="hidden")
+    page.evaluate("localStorage.setItem('_x_adminTheme', JSON.stringify('dark'))")
+    page.reload()
+    page.wait_for_selector("html.dark", state="attached")
+    compiled = page.evaluate("() => { try { return Function('return 1')(); } catch (error) { return error.name; } }")
+
+    assert answer is not None
+    assert "unsafe-eval" not in answer.headers["content-security-policy"]
+    assert compiled == "EvalError"
+    # The one violation is the one above.
+    assert [text for text in visit.errors if "unsafe-eval" not in text] == []
+
+
+def test_list_is_walked_by_keys_and_opened_by_enter(make: WebMake, visit: Visit) -> None:
+    titles = ("First of them", "Second of them", "Third of them")
+    for title, level in zip(titles, ("critical", "high", "low"), strict=True):
+        make.finding(make.host(), title=title, level=level, rule=make.rule())
+    page = visit.page
+
+    visit.sign_in(person(make, "analyst").username)
+    page.goto(f"{visit.url}/findings/finding/")
+    page.wait_for_load_state("networkidle")
+    for key in "jjjkx":
+        page.keyboard.press(key)
+    focused = page.evaluate("document.activeElement.innerText")
+    chosen = page.locator("input.action-select:checked").count()
+    page.focus("#searchbar")
+    page.keyboard.type("jk")
+    page.keyboard.press("Escape")
+    typed = page.input_value("#searchbar")
+
+    assert focused.startswith("Second of them")
+    assert chosen == 1
+    assert typed in {"jk", ""}
+    assert visit.errors == []

@@ -89,7 +89,7 @@ class Make:
         from sandfly_web.scans.models import Scan
 
         fields.setdefault("expires_at", NOW + timedelta(hours=1))
-        if in_flight:
+        if in_flight or fields.get("status") == "running":
             fields.setdefault("dispatched_at", NOW - timedelta(minutes=2))
         plan = fields.pop("plan", None) or self.plan()
         scan = Scan.objects.create(host=host or self.host(), plan=plan, **fields)

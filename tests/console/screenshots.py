@@ -71,7 +71,7 @@ def pictures(browser: Browser, options: argparse.Namespace, password: str) -> It
         for theme in options.theme:
             with new_context(browser, size, theme) as context:
                 page = context.new_page()
-                page.add_init_script(f"localStorage.setItem('_x_adminTheme', JSON.stringify('{theme}'))")
+                page.add_init_script(f"localStorage.setItem('adminTheme', JSON.stringify('{theme}'))")
                 page.goto(f"{options.url}/login/")
                 yield take(page, options, "login", size, theme)
                 sign_in(page, options.url, options.user, password)

@@ -37,7 +37,8 @@ def test_number_of_queries_of_every_list_is_the_same_for_more_rows(rules: list[A
     few, many = counted(130, 600), counted(300, 4000)
 
     assert [(a, b) for a, b in zip(few.items(), many.items(), strict=True) if a[1] != b[1]] == []
-    assert max(many.values()) <= 20
+    # The start page asks most: it has a part for everything.
+    assert max(many.values()) <= 22
 
 
 def test_a_database_with_hosts_of_somebody_is_refused(make: WebMake) -> None:

@@ -1,18 +1,20 @@
 """Celery application of a worker: no Django, no database, JSON only.
 
     REDIS_URL=unix:///run/sandfly/redis.sock SANDFLY_ZONE_KEY_FILE=zone.key \\
-        celery -A scanners.app worker -Q zone.default --pool threads -c 8
+        celery -A scanners.app worker -Q zone.default --pool threads -c 64
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import resource
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from celery import Celery
+from celery.signals import worker_init
 
 from scanners.contract import HEARTBEAT_TTL_DEFAULT_S, UNACKNOWLEDGED_KEY
 
@@ -42,6 +44,19 @@ def broker_url(url: str) -> str:
     database = query.get("db", ["0"])[0]
     account = f"{parts.username or ''}:{parts.password}@" if parts.password else ""
     return f"redis+socket://{account}{parts.path}?virtual_host={database}"
+
+
+# A visit takes about five; the usual limit of 1024 would end two hundred of them with "too many open files".
+OPEN_FILES = 65_536
+
+
+@worker_init.connect
+def allow_many_open_files(**_: Any) -> None:
+    """As many as the system lets this process have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _put_scan_into_log_lines() -> None:

@@ -14,7 +14,8 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 WILDCARD = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised here, bound only when asked for
 # A worker opens no database and signs no session, so it is given nothing that could.
 WITHHELD_FROM_WORKERS = ("DATABASE_URL", "SANDFLY_SECRET_KEY", "PGPASS", "DJANGO_SETTINGS_MODULE")
-WORKER_CONCURRENCY = 8
+# A visit waits for its host nearly all the time, so this bounds memory and open files, not CPU.
+WORKER_CONCURRENCY = 64
 # Workers have nothing to say to each other.
 ALONE = ("--without-gossip", "--without-mingle")
 

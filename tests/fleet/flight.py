@@ -80,18 +80,17 @@ def main(count: int) -> None:
             # Its modules are loaded and the probe is found.
             warm = fly(fleet, site, 1, limits=limits)
             full = fly(fleet, site, count, limits=limits)
-            again = fly(fleet, site, count, limits=limits)
             wait_quiet(fleet, 60)
-            show(count, warm, full, again, worker.cpu_s, fleet.host.wait_clean(30))
+            show(count, warm, full, worker.cpu_s, fleet.host.wait_clean(30))
     finally:
         shutil.rmtree(root)
 
 
-def show(count: int, warm: Flight, full: Flight, again: Flight, cpu_s: float, left: list[str]) -> None:
+def show(count: int, warm: Flight, full: Flight, cpu_s: float, left: list[str]) -> None:
     table = Table(title=f"One worker process, {count} slow hosts")
     for name in ("", "in flight at once", "memory", "threads", "open files", "until all were there", "ends"):
         table.add_column(name)
-    for name, flight in (("one visit", warm), ("first round", full), ("second round", again)):
+    for name, flight in (("one visit", warm), ("all", full)):
         table.add_row(
             name, str(flight.at_once), f"{flight.rss_bytes / 2**20:.0f} MiB", str(flight.threads), str(flight.files),
             f"{flight.boarding_s:.0f} s", ", ".join(f"{number} {end}" for end, number in flight.ends.items()),

@@ -91,11 +91,15 @@ class Site:
     secret: CredentialSecret
     workers: list[Process] = field(default_factory=list)
 
-    def start_worker(self, concurrency: int, app: str = "scanners.app", **environment: str) -> Process:
+    def start_worker(
+        self, concurrency: int, app: str = "scanners.app", *, files: str = "", **environment: str
+    ) -> Process:
+        """`files` is soft:hard, as prlimit(1) takes it."""
         log_path = self.directory / f"worker{len(self.workers)}.log"
         own = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GOCACHE": os.environ.get("GOCACHE", ""),
                "REDIS_URL": self.redis_url, "SANDFLY_ZONE_KEY_FILE": str(self.directory / "zone.key")}  # fmt: skip
-        argv = [sys.executable, "-m", "celery", "-A", app, "worker", "-Q", "zone.fleet", "--pool", "threads",
+        limit = ["prlimit", f"--nofile={files}"] if files else []
+        argv = [*limit, sys.executable, "-m", "celery", "-A", app, "worker", "-Q", "zone.fleet", "--pool", "threads",
                 "-c", str(concurrency), "--without-gossip", "--without-mingle", "-l", "WARNING"]  # fmt: skip
         with log_path.open("wb") as log:
             popen = subprocess.Popen(argv, cwd=REPOSITORY, env=own | environment, stdout=log, stderr=log)

@@ -31,12 +31,14 @@ def site(fleet: Fleet, redis_url: str, tmp_path: Path) -> Iterator[Site]:
 
 def test_sixty_slow_hosts_are_in_flight_together_and_memory_stays(fleet: Fleet, site: Site, tmp_path: Path) -> None:
     script_build(tmp_path)
-    worker = site.start_worker(HOSTS, "tests.scanners.standin_app", STANDIN=str(tmp_path))
+    # As usual limits are to two hundred: what is opened is more than the process may have at first.
+    worker = site.start_worker(HOSTS, "tests.scanners.standin_app", files="128:4096", STANDIN=str(tmp_path))
 
     first, second = (fly(fleet, site, HOSTS, limits=LIMITS) for _ in range(2))
 
     for flight in (first, second):
         assert flight.at_once == HOSTS
+        assert flight.files > 128
         assert flight.ends == {"done": HOSTS}
         # Two for each visit at the most (its own and the connection's), and those of the worker.
         assert flight.threads < 2 * HOSTS + 20

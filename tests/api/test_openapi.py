@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -46,3 +47,48 @@ def test_document_names_token_authentication_and_problem_answers() -> None:
     assert {"apiToken": []} in operation["security"]
     assert set(operation["responses"]) == {"202", "400", "401", "403", "409", "422", "429"}
     assert "application/problem+json" in operation["responses"]["400"]["content"]
+
+
+LISTS = ("hosts", "findings", "scans", "batches", "rules", "records", "finding-events", "schedules", "forensic-records")
+
+
+def as_json_schema(schema: Any) -> Any:
+    """OpenAPI 3.0's `nullable` in the words of JSON Schema."""
+    if isinstance(schema, list):
+        return [as_json_schema(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: as_json_schema(value) for key, value in schema.items() if key != "nullable"}
+    return {"anyOf": [made, {"type": "null"}]} if schema.get("nullable") is True else made
+
+
+def test_every_post_and_every_main_list_has_examples_that_are_right() -> None:
+    """Each example is held against its schema, formats and all."""
+    import yaml
+    from jsonschema import Draft202012Validator, FormatChecker
+
+    document = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
+    components = {"components": as_json_schema(document["components"])}
+    missing, wrong, seen = [], [], 0
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if method != "post" and (method, path) not in {("get", f"/api/v1/{name}") for name in LISTS}:
+                continue
+            bodies = {"request": operation.get("requestBody", {})}
+            bodies |= {status: answer for status, answer in operation["responses"].items() if status.startswith("2")}
+            for where, body in bodies.items():
+                content = body.get("content", {}).get("application/json")
+                if content is None:
+                    continue
+                if "example" not in content:
+                    missing.append(f"{method} {path} {where}")
+                    continue
+                schema = {**as_json_schema(content["schema"]), **components}
+                check = Draft202012Validator(schema, format_checker=FormatChecker())
+                wrong += [
+                    f"{method} {path} {where}: {fault.message[:200]}" for fault in check.iter_errors(content["example"])
+                ]
+                seen += 1
+
+    assert (missing, wrong) == ([], [])
+    assert seen > 80

@@ -46,7 +46,7 @@ def broker_url(url: str) -> str:
     return f"redis+socket://{account}{parts.path}?virtual_host={database}"
 
 
-# A visit takes about five; the usual limit of 1024 would end two hundred of them with "too many open files".
+# A visit takes three or four: the usual limit of 1024 would end some hundreds of them with "too many open files".
 OPEN_FILES = 65_536
 
 

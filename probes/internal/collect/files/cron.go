@@ -11,6 +11,7 @@ import (
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/collect/fact"
+	"sandfly/probes/internal/collect/launch"
 	"sandfly/probes/internal/seq"
 )
 
@@ -30,6 +31,39 @@ type cronJob struct {
 	environment []string
 	ignored     bool // by its name
 	script      bool
+	scripts     launch.Scripts
+}
+
+// Launches is the command up to what cron gives it as input (crontab(5)), or the script of a directory.
+func (j *cronJob) Launches() (*collect.Env, *launch.Scripts, []launch.Line, error) {
+	line := launch.Line{Text: j.line.Command, Home: j.variable("HOME")}
+	if line.Home == "" {
+		line.Home = j.origin.v.homeOf(j.line.Username)
+	}
+	if line.Dir = line.Home; line.Dir == "" {
+		line.Dir = "/"
+	}
+	for _, dir := range strings.Split(j.variable("PATH"), ":") {
+		if path.IsAbs(dir) {
+			line.Path = append(line.Path, path.Clean(dir))
+		}
+	}
+	if j.script {
+		line.Text = launch.Quote(j.origin.path)
+	} else if at := strings.IndexByte(line.Text, '%'); at > 0 && line.Text[at-1] != '\\' {
+		line.Text = line.Text[:at]
+	}
+	return j.origin.v.env, &j.scripts, []launch.Line{line}, nil
+}
+
+// variable is the value of a variable that the crontab sets above the job.
+func (j *cronJob) variable(name string) string {
+	for _, variable := range j.environment {
+		if value, ok := strings.CutPrefix(variable, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // cronDirectory is a directory of crontabs or of scripts.
@@ -246,7 +280,7 @@ func cronSubject() *collect.Subject {
 	return collect.NewSubject("cron_job",
 		"lines of crontabs and of anacrontab, and scripts in cron.hourly, daily, weekly, monthly",
 		[]string{"path", "username", "command"}, []string{"path", "line_number", "username", "schedule", "command"},
-		concat(cronLineFields(), cronFileFields()))
+		concat(cronLineFields(), launch.Fields[*cronJob](), cronFileFields()))
 }
 
 func cronLineFields() []cronField {

@@ -6,6 +6,7 @@ import (
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/collect/fact"
+	"sandfly/probes/internal/collect/launch"
 )
 
 type unitField = collect.Field[*unit]
@@ -14,7 +15,7 @@ func unitSubject() *collect.Subject {
 	return collect.NewSubject("systemd_unit",
 		"unit files, links to them and drop-ins of the system's systemd and of every user's; each file stands for itself",
 		[]string{"path"}, []string{"path", "name", "scope", "username", "exec_all", "user"},
-		concat(unitNameFields(), unitExecFields(), unitSettingFields(), unitStateFields(), unitFileFields()))
+		concat(unitNameFields(), unitExecFields(), launch.Fields[*unit](), unitSettingFields(), unitStateFields(), unitFileFields()))
 }
 
 func unitNameFields() []unitField {

@@ -139,9 +139,11 @@ func (u *unitFile) execPaths() []string {
 	return out
 }
 
+const execPrefixes = "@-:+!| \t"
+
 // execProgram is the program of one Exec line.
 func execProgram(line string) string {
-	words := splitWords(strings.TrimLeft(line, "@-:+!| \t"))
+	words := splitWords(strings.TrimLeft(line, execPrefixes))
 	if len(words) == 0 {
 		return ""
 	}

@@ -10,6 +10,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/collect/launch"
 )
 
 const (
@@ -29,6 +30,20 @@ type unit struct {
 	file    unitFile
 	empty   bool
 	err     error // why the file could not be read
+	scripts launch.Scripts
+}
+
+// Launches are the Exec lines without the prefix characters of systemd.service(5).
+func (u *unit) Launches() (*collect.Env, *launch.Scripts, []launch.Line, error) {
+	var lines []launch.Line
+	dir := strings.TrimLeft(u.file.last(execSections, "workingdirectory"), "-")
+	if !path.IsAbs(dir) {
+		dir = "/"
+	}
+	for _, line := range u.file.execLines() {
+		lines = append(lines, launch.Line{Text: strings.TrimLeft(line, execPrefixes), Dir: dir})
+	}
+	return u.origin.v.env, &u.scripts, lines, u.err
 }
 
 // manager is one instance of systemd with its directories: the system's, or that of a user.

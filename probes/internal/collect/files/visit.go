@@ -40,6 +40,16 @@ func newVisit(env *collect.Env) *visit {
 	}
 }
 
+// homeOf is a user's home directory, "" for one that passwd does not have.
+func (v *visit) homeOf(username string) string {
+	for _, u := range v.accounts().Users {
+		if u.Name == username {
+			return u.Home
+		}
+	}
+	return ""
+}
+
 // origin is the file that a record was read from.
 type origin struct {
 	v    *visit

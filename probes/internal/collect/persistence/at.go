@@ -6,6 +6,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/fact"
+	"sandfly/probes/internal/collect/launch"
 )
 
 // atJob is a record of the subject at_job.
@@ -15,6 +16,19 @@ type atJob struct {
 	name   atName
 	named  bool
 	script atScript
+
+	scripts launch.Scripts
+}
+
+// Launches are the user's commands.
+func (j *atJob) Launches() (*collect.Env, *launch.Scripts, []launch.Line, error) {
+	line := launch.Line{Text: j.script.Command, Dir: j.script.Directory}
+	for _, variable := range j.script.Environment {
+		if home, ok := strings.CutPrefix(variable, "HOME="); ok {
+			line.Home = home
+		}
+	}
+	return j.r.env, &j.scripts, []launch.Line{line}, nil
 }
 
 // atDirectories are the spools of Debian, Red Hat, SUSE and Slackware.
@@ -98,5 +112,5 @@ func atSubject() *collect.Subject {
 			free("directory", "string", "directory that it runs in", source, func(j *atJob) any { return text(j.script.Directory) }),
 			free("environment", "strings", "NAME=value that it runs with, secrets as [redacted LENGTH]", source, func(j *atJob) any { return list(fact.Redacted(j.script.Environment)) }),
 			free("command", "string", "the user's commands without what at wrote around them", source, func(j *atJob) any { return text(j.script.Command) }),
-		}, originFields(func(j *atJob) *origin { return j.origin })))
+		}, launch.Fields[*atJob](), originFields(func(j *atJob) *origin { return j.origin })))
 }

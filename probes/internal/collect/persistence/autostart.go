@@ -6,6 +6,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/collect/launch"
 	"sandfly/probes/internal/glob"
 	"sandfly/probes/internal/seq"
 )
@@ -21,6 +22,21 @@ type autostart struct {
 	home     home
 	disabled bool
 	isScript bool // the file itself runs
+	scripts  launch.Scripts
+}
+
+// Launches is what runs: the file itself or the command. Words for the kernel and names of modules are no command.
+func (s *autostart) Launches() (*collect.Env, *launch.Scripts, []launch.Line, error) {
+	line := launch.Line{Text: s.command, Home: s.home.path, Dir: s.home.path}
+	switch {
+	case s.kind == "grub_default" || s.kind == "module_load":
+		return s.origin.env, &s.scripts, nil, nil
+	case s.isScript:
+		line.Text = launch.Quote(s.origin.path)
+	case line.Dir == "":
+		line.Dir = "/"
+	}
+	return s.origin.env, &s.scripts, []launch.Line{line}, nil
 }
 
 // startPlace is where a mechanism looks: a directory pattern, the names it takes, and what its files are.
@@ -389,6 +405,6 @@ func autostartSubject() *collect.Subject {
 			free("is_script", "bool", "the file itself runs", source, func(s *autostart) any { return s.isScript }),
 			free("is_disabled", "bool", "switched off: Hidden=true, or a file that nobody may execute where that matters", source, func(s *autostart) any { return s.disabled }),
 			{Name: "content", Type: "string", Cost: collect.Costly, Doc: "of a file that itself runs: the first 64 KiB when they are text", Source: "content", Get: (*autostart).content},
-		}, targetFields("program", "file that runs: the file itself, or the program that the command names by an absolute path", source, (*autostart).target),
+		}, targetFields("program", "file that runs: the file itself, or the program that the command names by an absolute path", source, (*autostart).target), launch.Fields[*autostart](),
 			originFields(func(s *autostart) *origin { return s.origin })))
 }

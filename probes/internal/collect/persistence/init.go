@@ -7,6 +7,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/collect/launch"
 )
 
 // initScript is a record of the subject init_script.
@@ -20,6 +21,16 @@ type initScript struct {
 	command  string
 	entry    inittabLine
 	enabled  []string // runlevels with a link that starts the script
+	scripts  launch.Scripts
+}
+
+// Launches is the command of a line, else the script itself, links followed.
+func (s *initScript) Launches() (*collect.Env, *launch.Scripts, []launch.Line, error) {
+	line := launch.Line{Text: s.command, Dir: "/", Home: "/root"}
+	if s.kind == "script" || s.kind == "link" {
+		line.Text = launch.Quote(s.origin.path)
+	}
+	return s.origin.env, &s.scripts, []launch.Line{line}, nil
 }
 
 // rcLink is the name of a link in rc?.d: S20ssh starts ssh as the twentieth.
@@ -268,6 +279,6 @@ func initSubject() *collect.Subject {
 			{Name: "magic", Type: "string", Cost: collect.Costly, Doc: "of a script: class of its content, as file.magic", Source: "content", Get: (*initScript).magic},
 			{Name: "has_header", Type: "bool", Cost: collect.Costly, Doc: "of a script: it has the comment block of LSB, chkconfig or OpenRC", Source: "content", Get: (*initScript).hasLSBHeader},
 			{Name: "content", Type: "string", Cost: collect.Costly, Doc: "of a script: the first 64 KiB when they are text", Source: "content", Get: (*initScript).content},
-		}, targetFields("target", "of a link: where it leads", "readlink(2)", func(s *initScript) target { return target{s.origin.env, s.target} }),
+		}, launch.Fields[*initScript](), targetFields("target", "of a link: where it leads", "readlink(2)", func(s *initScript) target { return target{s.origin.env, s.target} }),
 			originFields(func(s *initScript) *origin { return s.origin })))
 }

@@ -6,6 +6,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/collect/launch"
 )
 
 // udevKey is one key="value" of a rule line, see udev(7).
@@ -72,7 +73,15 @@ type udevRule struct {
 	text    string
 	key     udevKey
 	matches []string
+	scripts launch.Scripts
 }
+
+// Launches is the command; a relative program lies in udev's own directory.
+func (u *udevRule) Launches() (*collect.Env, *launch.Scripts, []launch.Line, error) {
+	return u.origin.env, &u.scripts, []launch.Line{{Text: u.key.Value, Dir: "/", Path: udevPrograms}}, nil
+}
+
+var udevPrograms = []string{"/usr/lib/udev", "/lib/udev"}
 
 var udevDirectories = []string{"/etc/udev/rules.d", "/run/udev/rules.d", "/usr/local/lib/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d"}
 
@@ -117,7 +126,7 @@ func (r *reader) udevFile(name string) error {
 		}
 		for _, k := range keys {
 			if k.runsProgram() {
-				if err := r.emit(&udevRule{from, number, strings.TrimSpace(line), k, matches}); err != nil {
+				if err := r.emit(&udevRule{origin: from, number: number, text: strings.TrimSpace(line), key: k, matches: matches}); err != nil {
 					return err
 				}
 			}
@@ -137,7 +146,7 @@ func (u *udevRule) program() target {
 		return target{}
 	}
 	if !path.IsAbs(word) {
-		for _, dir := range []string{"/usr/lib/udev", "/lib/udev"} {
+		for _, dir := range udevPrograms {
 			t := target{u.origin.env, path.Join(dir, word)}
 			if st, err := t.stat(); err == nil && st != nil {
 				return t
@@ -161,6 +170,6 @@ func udevSubject() *collect.Subject {
 			free("operator", "string", "=, +=, := or ==", source, func(u *udevRule) any { return text(u.key.Operator) }),
 			free("command", "string", "program and arguments", source, func(u *udevRule) any { return text(u.key.Value) }),
 			free("matches", "strings", "conditions of the rule, as KEY==value", source, func(u *udevRule) any { return list(u.matches) }),
-		}, targetFields("program", "file that starts; a relative name is looked for in udev's directory", source, (*udevRule).program),
+		}, targetFields("program", "file that starts; a relative name is looked for in udev's directory", source, (*udevRule).program), launch.Fields[*udevRule](),
 			originFields(func(u *udevRule) *origin { return u.origin })))
 }

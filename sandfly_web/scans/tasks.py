@@ -22,9 +22,10 @@ from sandfly_web.scans.adhoc import forget_credentials
 from sandfly_web.scans.breakers import watch
 from sandfly_web.scans.callbacks.services import deliver_due
 from sandfly_web.scans.dispatch import dispatch_due
-from sandfly_web.scans.ingest import ingest_report, is_away
+from sandfly_web.scans.ingest import ingest_report, ingest_reports, is_away
 from sandfly_web.scans.retention import delete_old
 from sandfly_web.scans.schedules import sync_schedules
+from sandfly_web.scans.waiting import taken_along
 from scanners.contract import INGEST_TASK
 
 log = logging.getLogger(__name__)
@@ -55,9 +56,16 @@ def dispatch() -> None:
 
 @shared_task(name=INGEST_TASK, ignore_result=True, acks_late=True, reject_on_worker_lost=True, time_limit=600)
 def ingest(report: dict[str, Any] | str) -> None:
-    """One `ScanReport` as JSON text (or object). While the database is away it goes back to the queue."""
+    """One `ScanReport` as JSON text (or object), and those that wait behind it.
+
+    While the database is away they go back to the queue.
+    """
     try:
-        ingest_report(report)
+        with taken_along(len(report)) as others:
+            if others:
+                ingest_reports([report, *others])
+            else:
+                ingest_report(report)
     except (DatabaseError, InterfaceError) as error:
         if not is_away(error):
             raise

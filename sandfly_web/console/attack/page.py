@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sandfly_web.console.attack.counting import RECENT_DAYS, count_techniques, read_rules
+from sandfly_web.console.attack.counting import MOST_OF_A_RULE, RECENT_DAYS, count_techniques, read_rules
 from sandfly_web.console.attack.matrix import WORDS, Matrix, build_matrix, proven
 
 if TYPE_CHECKING:
@@ -28,4 +28,5 @@ def attack_context(now: datetime, technique: str, *, with_findings: bool) -> dic
         "states": [(state, words, matrix.counts.get(state, 0)) for state, words in WORDS.items()],
         "with_findings": with_findings,
         "days": RECENT_DAYS,
+        "most": MOST_OF_A_RULE,
     }

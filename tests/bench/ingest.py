@@ -23,7 +23,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def measure_ingest(clock: Clock, reports: int) -> Section:
-    """Reports of hosts seen for the first time, then the same found again."""
+    """Reports of hosts seen for the first time, then found again: as many together as ingest takes along, or alone."""
     argv = [sys.executable, "-m", "tests.bench.ingest", str(reports)]
     used = run_measured(argv, timeout_s=clock.at_most(150))
     section = Section(f"Ingest of {reports} reports with {MATCHES} matches")
@@ -61,31 +61,45 @@ def _rounds(reports: int, server: int) -> dict[str, tuple[float, float, float]]:
     from django.db import connection
 
     call_command("migrate", verbosity=0)
+    from sandfly_web.scans.waiting import MOST_REPORTS
     from tests.server.builders import Make
 
     make = Make()
     zone, rules = make.zone(), [make.rule() for _ in range(RULES)]
     hosts, plan = [make.host(zone) for _ in range(reports)], make.plan(*rules)
-    measured = {what: _round(make, hosts, plan, rules, server) for what in ("found first", "found again")}
+    measured = {}
+    for what, together in (("found first", MOST_REPORTS), ("found again", MOST_REPORTS), ("again, one by one", 1)):
+        bodies = _bodies(make, hosts, plan, rules)
+        measured[what] = _round(bodies, server, together)
     connection.close()
     return measured
 
 
-def _round(make: Any, hosts: list[Any], plan: Any, rules: list[Any], server: int) -> tuple[float, float, float]:
-    from sandfly_web.scans.ingest import ingest_report
+def _bodies(make: Any, hosts: list[Any], plan: Any, rules: list[Any]) -> list[bytes]:
     from scanners.contract import encode
-    from tests.server.builders import NOW, match, report
+    from tests.server.builders import match, report
 
     bodies = []
     for host in hosts:
         scan = make.scan(host, plan=plan, in_flight=True)
         found = [match(rule, path=f"/tmp/{i}") for i, rule in zip(range(MATCHES), itertools.cycle(rules))]
         bodies.append(encode(report(scan, *found)))
+    return bodies
+
+
+def _round(bodies: list[bytes], server: int, together: int) -> tuple[float, float, float]:
+    from sandfly_web.scans.ingest import ingest_reports
+    from sandfly_web.scans.models import Scan
+    from tests.server.builders import NOW
+
+    done = Scan.objects.filter(status="done").count()
     cpu, server_cpu, started = time.process_time(), tree_cpu_s(server), time.monotonic()
-    for body in bodies:
-        if not ingest_report(body, NOW):
-            raise RuntimeError("a report was not stored")
-    return time.process_time() - cpu, tree_cpu_s(server) - server_cpu, time.monotonic() - started
+    for place in range(0, len(bodies), together):
+        ingest_reports(bodies[place : place + together], NOW)
+    used = time.process_time() - cpu, tree_cpu_s(server) - server_cpu, time.monotonic() - started
+    if Scan.objects.filter(status="done").count() != done + len(bodies):
+        raise RuntimeError("a report was not stored")
+    return used
 
 
 def tree_cpu_s(parent: int) -> float:

@@ -18,6 +18,13 @@ from sandfly_web.findings.api import (
 )
 from sandfly_web.findings.drift.api import BaselineViewSet
 from sandfly_web.findings.hunting.api import HuntView
+from sandfly_web.findings.ssh_keys.api import (
+    KeyRemovalViewSet,
+    KeyZoneViewSet,
+    SshKeyPlaceViewSet,
+    SshKeyViewSet,
+    SshPathsView,
+)
 from sandfly_web.findings.timeline.api import DensityView, TimelineView
 from sandfly_web.inventory.api import (
     CredentialSetViewSet,
@@ -55,6 +62,10 @@ for name, viewset in {
     "risk-days": RiskDayViewSet,
     "allowlist": AllowlistViewSet,
     "baselines": BaselineViewSet,
+    "ssh-keys": SshKeyViewSet,
+    "ssh-key-places": SshKeyPlaceViewSet,
+    "key-zones": KeyZoneViewSet,
+    "key-removals": KeyRemovalViewSet,
     "records": RecordViewSet,
     "forensic-records": ForensicRecordViewSet,
     "rules": RuleViewSet,
@@ -67,6 +78,7 @@ urlpatterns = [
     path("hosts/<uuid:id>/timeline", TimelineView.as_view(), name="timeline"),
     path("hosts/<uuid:id>/timeline/density", DensityView.as_view(), name="timeline-density"),
     path("hunt", HuntView.as_view(), name="hunt"),
+    path("ssh-paths", SshPathsView.as_view(), name="ssh-paths"),
     path("queue", QueueView.as_view(), name="queue"),
     path("callback-secret", CallbackSecretView.as_view(), name="callback-secret"),
     path("me", MeView.as_view(), name="me"),

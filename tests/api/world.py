@@ -35,9 +35,36 @@ def world(make: WebMake) -> dict[str, Any]:
     )
     things["findings_riskday"] = RiskDay.objects.create(host=scan.host, day=NOW.date(), risk=20)
     things["scans_scanbatch"] = ScanBatch.objects.create()
+    things |= keys(things["inventory_host"])
     things["rules_incident"] = make.rule("incident")
     assert ApiToken.objects.exists()
     return things
+
+
+def keys(host: Any) -> dict[str, Any]:
+    """A key that signs in to an account of the host, a zone, and a request to remove it."""
+    from sandfly_web.findings.ssh_keys.models import KeyTag, KeyZone, SshAccount, SshKey, SshKeyPlace
+
+    key = SshKey.objects.create(fingerprint="SHA256:ops", algorithm="ssh-ed25519", first_seen_at=NOW)
+    account = SshAccount.objects.create(host=host, username="root", is_root=True)
+    place = SshKeyPlace.objects.create(
+        host=host, key=key, account=account, kind="authorized_key", identity_digest="1", path="/root/.ssh/keys",
+        first_seen_at=NOW, last_seen_at=NOW,
+    )  # fmt: skip
+    tag = KeyTag.objects.create(name="ops")
+    key.tags.add(tag)
+    zone = KeyZone.objects.create(name="Production")
+    zone.key_tags.add(tag)
+    zone.host_tags.set(host.tags.all())
+    removal = key.removals.create(reason="left", host=host)
+    return {
+        "ssh_keys_sshkey": key,
+        "ssh_keys_sshaccount": account,
+        "ssh_keys_sshkeyplace": place,
+        "ssh_keys_keyzone": zone,
+        "ssh_keys_keytag": tag,
+        "ssh_keys_keyremoval": removal,
+    }
 
 
 def thing_of(model: Any) -> Any:

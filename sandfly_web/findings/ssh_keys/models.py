@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 
 from sandfly_web.findings.models import Record
 from sandfly_web.inventory.models import Host, Tag
@@ -293,3 +294,9 @@ class KeyRemovalStep(models.Model):
 def is_live() -> Exists:
     """Whether a key has a place now, on hosts that the request may know of."""
     return Exists(SshKeyPlace.objects.filter(key=OuterRef("pk"), is_current=True))
+
+
+def host_count() -> Coalesce:
+    """How many hosts have a key now, of those that the request may know of."""
+    places = SshKeyPlace.objects.filter(key=OuterRef("pk"), is_current=True).order_by().values("key")
+    return Coalesce(Subquery(places.annotate(hosts=Count("host", distinct=True)).values("hosts")), 0)

@@ -26,6 +26,9 @@ GROUPS: dict[str, list[Page]] = {
         Page("Findings", "crisis_alert", "findings_finding", "findings.view_finding"),
         Page("Hunt", "travel_explore", "findings_savedhunt", "findings.view_savedhunt"),
         Page("Drift", "difference", "findings_baseline", "findings.view_baseline"),
+        Page("SSH keys", "vpn_lock", "ssh_keys_sshkey", "ssh_keys.view_sshkey"),
+        Page("Key zones", "shield_lock", "ssh_keys_keyzone", "ssh_keys.view_keyzone"),
+        Page("Key removals", "key_off", "ssh_keys_keyremoval", "ssh_keys.view_keyremoval"),
         Page("Allow-list", "verified", "findings_allowlistentry", "findings.view_allowlistentry"),
     ],
     "Scanning": [

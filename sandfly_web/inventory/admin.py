@@ -30,6 +30,7 @@ from sandfly_web.console.templatetags.sandfly import ago, badge, duration, visib
 from sandfly_web.console.timelinepage import timeline_context
 from sandfly_web.console.visible import visible as visible_text
 from sandfly_web.findings.models import Finding, Record
+from sandfly_web.findings.ssh_keys.pages import host_context as ssh_context
 from sandfly_web.inventory import services
 from sandfly_web.inventory.discovery.forms import DiscoveryForm
 from sandfly_web.inventory.discovery.ingest import summary
@@ -136,10 +137,12 @@ class HostAdmin(ConsoleAdmin):
         view = self.admin_site.admin_view(self.import_view)
         changes = self.admin_site.admin_view(self.changes_view)
         timeline = self.admin_site.admin_view(self.timeline_view)
+        ssh = self.admin_site.admin_view(self.ssh_view)
         return [
             path("import/", view, name="inventory_host_import"),
             path("<path:object_id>/changes/", changes, name="inventory_host_changes"),
             path("<path:object_id>/timeline/", timeline, name="inventory_host_timeline"),
+            path("<path:object_id>/ssh/", ssh, name="inventory_host_ssh"),
             *super().get_urls(),
         ]
 
@@ -160,6 +163,15 @@ class HostAdmin(ConsoleAdmin):
         record_access(host)
         context = timeline_context(host, request.GET)
         return self.render_page(request, "console/pages/timeline.html", f"Timeline of {host.name}", context)
+
+    def ssh_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """SSH keys on the host, what they lead to and who gets there."""
+        if not request.user.has_perm("ssh_keys.view_sshkeyplace"):
+            raise PermissionDenied
+        host = self.require(request, object_id)
+        record_access(host)
+        context = ssh_context(host, request.GET.get("account", ""), request.GET.get("direction", ""))
+        return self.render_page(request, "console/pages/host_ssh.html", f"SSH keys of {host.name}", context)
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
         """A text with hosts; first what it says, then the hosts are added."""

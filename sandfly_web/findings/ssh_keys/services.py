@@ -35,22 +35,24 @@ NUMBERS = {"ssh-rsa": 2, "ssh-dss": 1}
 
 def add_key(text: str, *, name: str = "", notes: str = "") -> SshKey:
     """A key that no host has shown yet, from `type base64 comment` or its fingerprint. Raises ValidationError."""
-    text = text.strip()
-    key = SshKey(fingerprint=text) if FINGERPRINT.fullmatch(text) else _parse(text)
+    key = parse_key(text.strip())
     if SshKey.objects.filter(fingerprint=key.fingerprint).exists():
-        raise ValidationError({"public_key": "this key is known already"})
+        raise ValidationError("this key is known already")
     key.name, key.notes = name.strip(), notes
     key.full_clean()
     key.save()
     return key
 
 
-def _parse(text: str) -> SshKey:
+def parse_key(text: str) -> SshKey:
+    """The key of such a text, not stored. Raises ValidationError."""
+    if FINGERPRINT.fullmatch(text):
+        return SshKey(fingerprint=text)
     try:
         (pin,) = parse_host_keys(text)
     except ValueError:
         raise ValidationError(
-            {"public_key": "one public key as a line of authorized_keys has it, or its SHA256: fingerprint"}
+            "one public key as a line of authorized_keys has it, or its SHA256: fingerprint"
         ) from None
     behind = text.partition(pin.public_key)[2]
     return SshKey(

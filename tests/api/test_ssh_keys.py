@@ -13,9 +13,9 @@ from tests.server.builders import NOW
 from tests.server.keys import mark, public_key
 
 
-def key(name: str, **fields: Any) -> SshKey:
-    given = {"algorithm": "ssh-ed25519", "bits": 256, "public_key": public_key(name), "first_seen_at": NOW}
-    return SshKey.objects.create(fingerprint=mark(name), **{**given, **fields})
+def key(seed: str, /, **fields: Any) -> SshKey:
+    given = {"algorithm": "ssh-ed25519", "bits": 256, "public_key": public_key(seed), "first_seen_at": NOW}
+    return SshKey.objects.create(fingerprint=mark(seed), **{**given, **fields})
 
 
 def place(of: SshKey, host: Any, user: str, kind: str = "authorized_key", **fields: Any) -> SshKeyPlace:

@@ -108,8 +108,8 @@ def test_banning_is_an_analysts_work_and_needs_a_reason(make: WebMake, role: str
 
 def test_a_key_is_added_by_hand_and_tagged_with_others(make: WebMake) -> None:
     operator = signed_in(make, "operator")
-    form = {"public_key": f"ssh-ed25519 {public_key('new')} me", "name": "New", "notes": "", "tag_names": "a, b"}
-    wrong = operator.post(reverse("admin:ssh_keys_sshkey_add"), form | {"public_key": "ssh-ed25519 AAAA"})
+    form = {"key_line": f"ssh-ed25519 {public_key('new')} me", "name": "New", "notes": "", "tag_names": "a, b"}
+    wrong = operator.post(reverse("admin:ssh_keys_sshkey_add"), form | {"key_line": "ssh-ed25519 AAAA"})
     operator.post(reverse("admin:ssh_keys_sshkey_add"), form)
     other = key("other")
 

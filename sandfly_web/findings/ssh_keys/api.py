@@ -109,7 +109,7 @@ class SshKeySerializer(serializers.ModelSerializer[SshKey]):
         return instance
 
 
-class ReasonSerializer(serializers.Serializer[Any]):
+class KeyReasonSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=4000)
 
 
@@ -190,19 +190,19 @@ class SshKeyViewSet(Resource):
     def stand(self, request: Request, standing: str) -> Response:
         reason = ""
         if standing:
-            body = ReasonSerializer(data=request.data)
+            body = KeyReasonSerializer(data=request.data)
             body.is_valid(raise_exception=True)
             reason = body.validated_data["reason"]
         services.set_standing(self.get_object(), standing, reason)
         return Response(SshKeySerializer(self.get_object()).data)
 
-    @extend_schema(request=ReasonSerializer, responses=SshKeySerializer)
+    @extend_schema(request=KeyReasonSerializer, responses=SshKeySerializer)
     @action(detail=True, methods=["post"])
     def ban(self, request: Request, pk: str) -> Response:
         """From the next visit on, every place of the key is a critical finding."""
         return self.stand(request, SshKey.Standing.BANNED)
 
-    @extend_schema(request=ReasonSerializer, responses=SshKeySerializer)
+    @extend_schema(request=KeyReasonSerializer, responses=SshKeySerializer)
     @action(detail=True, methods=["post"])
     def protect(self, request: Request, pk: str) -> Response:
         """Its removal is refused, and a host that loses it is a finding."""

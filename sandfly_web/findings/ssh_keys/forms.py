@@ -36,7 +36,9 @@ def typed(tags: Any) -> str:
 
 
 class SshKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
-    public_key = forms.CharField(
+    # Not `public_key`: the admin takes that for the column, which no form may change.
+    key_line = forms.CharField(
+        label="Public key",
         max_length=16_384,
         widget=UnfoldAdminTextareaWidget,
         help_text="A line of authorized_keys, or a fingerprint that begins with SHA256:",
@@ -50,11 +52,11 @@ class SshKeyForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptabl
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not self.instance._state.adding:
-            del self.fields["public_key"]
+            del self.fields["key_line"]
             self.fields["tag_names"].initial = typed(self.instance.tags.all())
 
-    def clean_public_key(self) -> str:
-        text = str(self.cleaned_data["public_key"]).strip()
+    def clean_key_line(self) -> str:
+        text = str(self.cleaned_data["key_line"]).strip()
         key = parse_key(text)
         if SshKey.objects.filter(fingerprint=key.fingerprint).exists():
             raise ValidationError("this key is known already")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,6 +125,31 @@ def test_a_wrong_password_is_tried_once_and_the_host_says_so(product: Product) -
         assert (scan["status"], scan["error_code"], scan["attempt"]) == ("failed", "auth_rejected", 1)
         assert len([line for line in host.authentications() if "Failed password" in line]) == 1
         assert product.call("GET", f"hosts/{host_id}")["state"] == "auth_failed"
+
+
+def test_keys_on_two_hosts_end_as_an_inventory_and_a_path_between_them(product: Product, tmp_path: Path) -> None:
+    made = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "deploy", "-f", str(tmp_path / "k")]
+    subprocess.run(made, check=True)
+    private, public = (shlex.quote((tmp_path / name).read_text()) for name in ("k", "k.pub"))
+    with make_host("keys-a", address="127.0.9.20") as first, make_host("keys-b", address="127.0.9.21") as second:
+        first.run(f"mkdir -p /root/.ssh && umask 077 && printf %s {private} > /root/.ssh/id_deploy")
+        second.run(f"mkdir -p /root/.ssh && printf %s {public} >> /root/.ssh/authorized_keys")
+        ids = []
+        for host in (first, second):
+            credential = product.add_credential(host.name, private_key=host.key_path().read_text())
+            ids.append(product.add_host(host, credential))
+            scan = product.call("POST", "scans", {"hosts": [ids[-1]], "types": ["recon"], "priority": "high"})
+            assert product.wait_for_scan(scan["scans"][0]["id"])["status"] == "done"
+
+    (key,) = [row for row in product.results("ssh-keys?page_size=100") if row["comment"] == "deploy"]
+    places = {(row["host"], row["kind"]) for row in product.results(f"ssh-key-places?key={key['id']}")}
+    reached = product.call("GET", f"ssh-paths?host={ids[0]}")["reached"]
+
+    assert places == {(ids[0], "private_key"), (ids[1], "authorized_key")}
+    assert (ids[1], "root", key["fingerprint"], True) in {
+        (one["host"], one["username"], one["fingerprint"], one["is_sure"]) for one in reached
+    }
+    assert len(key["hashes"]) == 4
 
 
 def test_a_cancelled_scan_ends_and_leaves_nothing(product: Product) -> None:

@@ -50,6 +50,7 @@ def script_build(
     """A probe that runs `body`; `padding` bytes of comment, or a `tail` behind its end `times` over, make it bigger."""
     head = f"#!/bin/sh\n{body}exit 0\n#{'x' * padding}\n".encode()
     path, gz_path, xz_path = directory / "probe", directory / "probe.gz", directory / "probe.xz"
+    times = times if tail else 0
     data = head + tail * times
     path.write_bytes(data)
     # Both formats are whole in several parts one after another, so that each part is packed once.

@@ -255,7 +255,7 @@ def test_lists_renew_themselves_only_while_a_scan_is_unfinished(make: WebMake, c
     url, scan = reverse("admin:scans_scan_changelist"), make.scan(status="done")
 
     assert "data-sf-live" not in console.get(url).content.decode()
-    type(scan).objects.update(status="running")
+    type(scan).objects.update(status="running", dispatched_at=NOW)
     assert "data-sf-live" in console.get(url).content.decode()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SSH_LIBRARIES = {"fabric", "paramiko", "invoke"}
-CELERY_FILES = {"app.py", "tasks.py", "celery.py", "beat.py", "dispatch.py"}
+CELERY_FILES = {"app.py", "tasks.py", "celery.py", "beat.py", "dispatch.py", "waiting.py"}
 COMPILER = [
     "sigma", "backend", "compiled", "detection", "document", "mapping", "metadata", "placeholders", "plan", "scope",
     "simplify", "select", "explain", "faults", "correlation", "filters", "answerable", "coverage",

@@ -15,7 +15,7 @@ WILDCARD = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised here, bound o
 # A worker opens no database and signs no session, so it is given nothing that could.
 WITHHELD_FROM_WORKERS = ("DATABASE_URL", "SANDFLY_SECRET_KEY", "PGPASS", "DJANGO_SETTINGS_MODULE")
 # A visit waits for its host nearly all the time, so this bounds memory and open files, not CPU.
-WORKER_CONCURRENCY = 64
+WORKER_CONCURRENCY = int(os.environ.get("SANDFLY_WORKER_CONCURRENCY") or 64)
 # Workers have nothing to say to each other.
 ALONE = ("--without-gossip", "--without-mingle")
 

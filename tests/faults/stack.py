@@ -33,6 +33,7 @@ TIMES = {
     "SANDFLY_SCAN_RETRY": "1",
     "SANDFLY_ZONE_QUEUE_LENGTH": "9",
     "SANDFLY_LOG_LEVEL": "INFO",
+    "SANDFLY_WORKER_CONCURRENCY": "8",
 }
 # Two planted things, each one finding of its own: the rules and how many findings a visit makes.
 RULES = ["user_uid_zero_twin", "cron_job_fetch_and_run"]

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandfly_web.embedded.processes import WORKER_CONCURRENCY
 from scanners.contract import UNACKNOWLEDGED_KEY
 from tests.faults.stack import (
     PLANT,
@@ -99,7 +98,7 @@ def test_a_worker_killed_with_messages_it_had_taken_in_advance(
     stack: Stack, target: Target, fleet: Fleet, credential: int
 ) -> None:
     """As many hosts as the worker has threads say nothing; what is behind them has been taken and not begun."""
-    silent = enrol(stack, fleet, credential, "silent", WORKER_CONCURRENCY)
+    silent = enrol(stack, fleet, credential, "silent", int(TIMES["SANDFLY_WORKER_CONCURRENCY"]))
     answer = stack.product.call("POST", "scans", {"hosts": silent, "rules": RULES})
     scans = [scan["id"] for scan in answer["scans"]]
     wait_for(lambda: all(stack.scan(scan)["status"] == "running" for scan in scans), 30)

@@ -146,12 +146,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {
-        "docExpansion": "list",
-        # Hundreds of schemas below the list would take a browser many seconds; each is told with its request.
-        "defaultModelsExpandDepth": -1,
         # The default asks a validator on the internet about the document.
         "validatorUrl": None,
         "deepLinking": True,
+        # Operations by the name of what they are about, to be opened: of so many, the page draws only those in view.
+        "docExpansion": "none",
         "persistAuthorization": False,
         "displayOperationId": False,
     },

@@ -137,6 +137,7 @@ def test_documentation_of_the_api_works_offline(make: WebMake, visit: Visit) -> 
     visit.sign_in(person(make, "viewer").username)
 
     visit.page.goto(f"{visit.url}/api/v1/docs")
+    visit.page.locator('[data-tag="findings"]').click(timeout=60_000)
     visit.page.wait_for_selector('[data-path="/api/v1/findings"]')
 
     assert visit.hosts == {urlsplit(visit.url).netloc}

@@ -39,10 +39,10 @@ func TestCandidatesAreWhatACommandLineRuns(t *testing.T) {
 		`/bin/sh -ec "cd /srv/app && ./start.sh"`: "/srv/app/start.sh",
 		"sh -c \"sh -c 'sh -c /opt/deep.sh'\"":    "/opt/deep.sh",
 		"run.sh":                                  "run.sh",
-		"python3 job.py":                          "/work/dir/job.py!",
+		"python3 job.py":                          "/srv/dir/job.py!",
 		"~/bin/x; $HOME/y; ${HOME}/z":             "/home/u/bin/x /home/u/y /home/u/z",
 		"cd; ./x":                                 "/home/u/x",
-		". /opt/env && source ./more":             "/opt/env! /work/dir/more!",
+		". /opt/env && source ./more":             "/opt/env! /srv/dir/more!",
 		"A=1 B=2 nice -n 10 timeout 5m flock -n /run/x.lock /opt/a": "/run/x.lock /opt/a",
 		"sudo -u www bash -x /opt/a":                                "/opt/a!",
 		"su - www -c '/opt/a --now'":                                "/opt/a",
@@ -64,11 +64,11 @@ func TestCandidatesAreWhatACommandLineRuns(t *testing.T) {
 		"start-stop-daemon --start --exec /opt/a -- -d": "/opt/a",
 		"/opt/a; /opt/a":                                "/opt/a",
 		"/opt/../etc/a":                                 "/etc/a",
-		"'unclosed /opt/a":                              "/work/dir/unclosed /opt/a",
+		"'unclosed /opt/a":                              "/srv/dir/unclosed /opt/a",
 		"":                                              "", ";;&|": "", "<": "", ">": "", "\\": "\\", "env": "", "cd": "",
 	} {
 		var got []string
-		for _, c := range Candidates(Line{Text: text, Dir: "/work/dir", Home: "/home/u"}) {
+		for _, c := range Candidates(Line{Text: text, Dir: "/srv/dir", Home: "/home/u"}) {
 			if c.Given {
 				c.Path += "!"
 			}

@@ -79,15 +79,15 @@ go-test: venv
 fuzz: venv
 	$(VENV)/bin/python -m probes.fuzz $(or $(FUZZTIME),300ms) $(FUZZ)
 
-# Two files at a time, each with servers of its own; the longest begin first, so that the end is not one of them alone.
+# Two files at a time, each with servers of its own; folders that mostly wait begin before those that compute.
 # What fails beside others is asked once more by itself, and both outcomes are told: up to three, more is no accident.
-LONGEST := tests/faults/ tests/e2e/ tests/embedded/ tests/fleet/
+WAITING := tests/faults/ tests/e2e/ tests/embedded/ tests/fleet/
 PYTEST := $(VENV)/bin/python -m pytest
 FAILED := .pytest_cache/v/cache/lastfailed
 
 py-test: venv
 	@rm -f $(FAILED)
-	$(PYTEST) -q -n 2 --dist loadfile --no-loadscope-reorder $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/*/)) || { \
+	$(PYTEST) -q -n 2 --dist loadfile --no-loadscope-reorder $(WAITING) $(filter-out $(WAITING),$(wildcard tests/*/)) || { \
 		status=$$?; \
 		[ $$status = 1 ] && [ "$$(grep -c '": true' $(FAILED))" -le 3 ] || exit $$status; \
 		echo 'Asked once more, one at a time:'; \

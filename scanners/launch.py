@@ -109,9 +109,14 @@ class Start:
     def stderr_bytes(self) -> bytes:
         return bytes(self.err.partition(READY)[2])
 
+    @property
+    def is_ready(self) -> bool:
+        """Both streams are where the report begins: the mark may be read after the word that followed it on the other."""
+        return READY in self.err and self.mark + b"\n" in self.out
+
     def wait_ready(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        while READY not in self.err:
+        while not self.is_ready:
             try:
                 chunk = self.process.read(remaining_s(deadline))
             except TimeoutError:
@@ -120,7 +125,7 @@ class Start:
             self.err += chunk.stderr
             if len(self.out) + len(self.err) > MAX_SAID_BYTES:
                 raise self._failure("said too much before it started", None)
-            if chunk.ended and READY not in self.err:
+            if chunk.ended and not self.is_ready:
                 raise self._ended(deadline)
             self._answer(deadline)
 

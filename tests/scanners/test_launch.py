@@ -58,6 +58,18 @@ def test_password_answers_our_own_prompt_once() -> None:
     assert connection.process.written == b"canary\n"
 
 
+def test_a_mark_that_comes_after_the_first_word_of_the_probe_is_no_part_of_the_report() -> None:
+    class Crossed(Prompting):
+        def start(self, argv: list[str], timeout_s: float) -> FakeProcess:  # type: ignore[override]
+            process = super().start(argv, timeout_s)
+            process.chunks = [Chunk(stderr=READY), Chunk(stdout=argv[4].encode() + b"\n{")]
+            return process
+
+    launched = try_launch(Crossed(), Become.NONE)
+
+    assert launched.stdout == b"{"
+
+
 def test_sudo_that_does_not_ask_is_given_no_password() -> None:
     connection = Prompting(READY)
 

@@ -75,11 +75,13 @@ def django_db_modify_db_settings(database_url: str) -> None:
 
 @pytest.fixture(scope="session")
 def broker(redis_url: str) -> str:
-    """The Celery application of the web side, pointed at the tests' Redis before it first connects."""
+    """The Celery application of the web side, pointed at the tests' Redis."""
     from sandfly_web.broker import broker_url
     from sandfly_web.celery import app
 
     app.conf.broker_url = broker_url(redis_url)
+    # A test without a broker of its own may have connected already: those pools keep the address they were made with.
+    app._pool = app.amqp._producer_pool = None
     return redis_url
 
 

@@ -111,7 +111,7 @@ class Start:
 
     @property
     def is_ready(self) -> bool:
-        """Both streams are where the report begins: the mark may be read after the word that followed it on the other."""
+        """Both streams are where the report begins: the mark may be read after the word that follows it elsewhere."""
         return READY in self.err and self.mark + b"\n" in self.out
 
     def wait_ready(self, timeout_s: float) -> None:

@@ -597,6 +597,24 @@ class Cost(Frozen, frozen=True, kw_only=True):
     indicator_matches: int = 0
 
 
+class Meddling(StrEnum):
+    """What somebody on a host did to the probe."""
+
+    KILLED = "killed"
+    STOPPED = "stopped"
+    CHANGED = "changed"
+
+
+class Interference(Frozen, frozen=True, kw_only=True):
+    """The probe was killed by a signal, told to stop by one, or is not the program that was sent.
+
+    `out_of_memory`: whether the kernel killed something for lack of memory meanwhile; None: it does not tell.
+    """
+
+    what: Meddling
+    out_of_memory: bool | None = None
+
+
 class ScanReport(Frozen, frozen=True, kw_only=True):
     """Worker to ingest: everything one visit brought home."""
 
@@ -622,6 +640,7 @@ class ScanReport(Frozen, frozen=True, kw_only=True):
     created: list[Text] = []
     removed: list[Text] = []
     cleanup: Failure | None = None
+    interference: Interference | None = None
 
 
 # --- discovery: web side → worker, and back to ingest -------------------------------------------------------------

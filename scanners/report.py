@@ -5,6 +5,7 @@ Everything here comes from the host and is hostile: any bytes give a value or a 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -32,6 +33,7 @@ from scanners.errors import ReportError
 MAX_LINE_BYTES = 1 << 20
 # Small lines cost far more memory as objects than as bytes.
 MAX_LINES = 500_000
+COUNT = re.compile(r"[0-9]{1,18}")
 
 Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Scalar = None | bool | Integer | float | str
@@ -97,6 +99,12 @@ class ReportReader:
     def is_complete(self) -> bool:
         """The last line has come."""
         return self._footer is not None
+
+    @property
+    def memory_kills(self) -> int | None:
+        """How many processes the kernel had killed for lack of memory when the probe began, if it told."""
+        told = self._header.host.get("oom_kills") if self._header else None
+        return int(told) if isinstance(told, str) and COUNT.fullmatch(told) else None
 
     def feed(self, data: bytes) -> None:
         """Takes the next bytes, cut anywhere."""

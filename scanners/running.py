@@ -20,6 +20,8 @@ POLL_S = 0.5
 EXIT_GRACE_S = 10.0
 PLAN_REJECTED = 2
 STDERR_TAIL_BYTES = 8 << 10
+# What Go writes first when a signal such as SIGQUIT or SIGABRT ends the program; its status is 2 then.
+ENDED_BY_SIGNAL = re.compile(rb"^(SIG[A-Z0-9]{2,6}): ", re.MULTILINE)
 # "SANDFLY-AT 12 80": the probe has gone through 12 of 80 subjects.
 PROGRESS = re.compile(rb"^SANDFLY-AT (\d{1,6}) (\d{1,6})\n", re.MULTILINE)
 
@@ -54,6 +56,7 @@ class _Run:
     on_percent: Callable[[int], None]
     stderr: bytearray = field(default_factory=bytearray)
     stderr_seen: int = 0
+    signal_name: str = ""
 
     def conduct(self, launched: Launched, plan_line: bytes) -> Report:
         # Standard input stays open, as its end tells the probe to stop. If it no longer reads, its status says why.
@@ -85,6 +88,9 @@ class _Run:
         self.stderr += data
         if b"SANDFLY-AT" in self.stderr:
             self._follow()
+        # Before it is cut: pages of stack traces follow.
+        if not self.signal_name and b"SIG" in self.stderr and (found := ENDED_BY_SIGNAL.search(self.stderr)):
+            self.signal_name = found[1].decode()
         del self.stderr[:-STDERR_TAIL_BYTES]
 
     def _follow(self) -> None:
@@ -105,10 +111,11 @@ class _Run:
     def _explain(self, status: int | None) -> ProbeError | ReportError:
         """Why there is no footer."""
         text = self.stderr.decode("utf-8", "backslashreplace")
-        if status == PLAN_REJECTED:
-            return ProbeError("plan_rejected", f"the probe does not take the plan: {_rejection(text)}")
-        if status is None or status > 128:
-            return ProbeError("probe_killed", "the probe was killed on the host before its report was whole")
+        if status == PLAN_REJECTED and (reason := _rejection(text)):
+            return ProbeError("plan_rejected", f"the probe does not take the plan: {reason}")
+        if status is None or status > 128 or self.signal_name:
+            how = f" by {self.signal_name}" if self.signal_name else ""
+            return ProbeError("probe_killed", f"the probe was killed on the host{how} before its report was whole")
         if status != 0:
             last = safe_words(text.strip().rsplit("\n", 1)[-1])
             return ProbeError("probe_crashed", f"the probe ended with status {status}: {last or 'without a word'}")
@@ -116,6 +123,7 @@ class _Run:
 
 
 def _rejection(text: str) -> str:
+    """Why the probe says it does not take the plan; "" when it says nothing of the kind."""
     for line in reversed(text.strip().split("\n")):
         try:
             document = json.loads(line)
@@ -123,4 +131,4 @@ def _rejection(text: str) -> str:
             continue
         if isinstance(document, dict):
             return safe_words(str(document.get("error", "")), 500)
-    return "no reason given"
+    return ""

@@ -26,6 +26,7 @@ from scanners.contract import (
     CredentialSecret,
     Failure,
     HostKeyPin,
+    Interference,
     Limits,
     Outcome,
     Phase,
@@ -50,6 +51,7 @@ from scanners.errors import (
     ScanError,
 )
 from scanners.guard import Guard, clean_guarded, launch_guarded, new_token, parse_guard, put_probe
+from scanners.interference import after_failure, after_kill, after_report
 from scanners.launch import Launched, launch, plan_becomes
 from scanners.profile import HostTools, choose_build, run_profile
 from scanners.report import Report, ReportReader
@@ -172,6 +174,7 @@ class _Visit:
     guard: Guard | None = None
     tokens: list[str] = field(default_factory=list)
     cleanup: Failure | None = None
+    interference: Interference | None = None
 
     def conduct(
         self,
@@ -299,7 +302,12 @@ class _Visit:
             launched = self._start(connection, self.profile, self.build, tools)
         with self._step("run", Phase.RUNNING):
             limit_s = self._left_s(self.job.limits.probe_deadline_s + RUN_GRACE_S)
-            self.report = run_probe(launched, plan_line, reader, limit_s, self.should_stop, self.on_percent)
+            try:
+                self.report = run_probe(launched, plan_line, reader, limit_s, self.should_stop, self.on_percent)
+            except ProbeError as error:
+                if error.code == "probe_killed":
+                    self.interference = after_kill(connection, reader.memory_kills)
+                raise
         self._learn_from(self.report)
 
     def _find_build(self, profile: Profile) -> Build:
@@ -389,6 +397,7 @@ class _Visit:
 
     def _learn_from(self, report: Report) -> None:
         footer = report.footer
+        self.interference = after_report(footer)
         self.cost = Cost(
             probe_wall_s=footer.wall_s, probe_cpu_s=footer.cpu_s, probe_paused_s=footer.paused_s,
             probe_max_rss_bytes=footer.max_rss_bytes,
@@ -442,6 +451,7 @@ class _Visit:
     def _finish(self, error: ScanError | None) -> ScanReport:
         self.timings_s["total"] = time.monotonic() - self.started
         whole = self.report
+        interference = self.interference or (after_failure(error) if error else None)
         return ScanReport(
             scan_id=self.job.scan_id,
             attempt=self.job.attempt,
@@ -463,4 +473,5 @@ class _Visit:
             created=self.created,
             removed=self.removed,
             cleanup=self.cleanup,
+            interference=interference,
         )

@@ -33,6 +33,7 @@ from sandfly_web.findings.drift.ingest import drift_sightings
 from sandfly_web.findings.floods import cap_floods
 from sandfly_web.findings.forensics import store_forensics
 from sandfly_web.findings.hostkey import HOST_KEY_CHANGED, host_key_sightings
+from sandfly_web.findings.interference import interference_sightings
 from sandfly_web.findings.intervals import Look, retire_missing, store_observations
 from sandfly_web.findings.sightings import Visit, store_sightings
 from sandfly_web.findings.ssh_keys.ingest import key_sightings
@@ -232,6 +233,7 @@ def _store(reports: Sequence[ScanReport], now: datetime, *, waits: bool) -> set[
         found = cap_floods(str(one.host.pk), one.seen.sightings)
         if one.report.failure is not None and one.report.failure.code == HOST_KEY_CHANGED:
             found += host_key_sightings(one.host, shown)
+        found += interference_sightings(one.host.pk, one.report)
         subjects = {subject for host, subject in changed if host == one.host.pk}
         held = key_sightings(one.visit, one.seen.observations, subjects, one.allowlist)
         sightings.append((one.visit, [*found, *drift, *held]))

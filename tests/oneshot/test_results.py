@@ -12,7 +12,7 @@ from rich.console import Console
 from sandfly_web.scans.oneshot.formats import Ecs, JsonDocument, JsonLines, Sarif
 from sandfly_web.scans.oneshot.results import Summary, describe_report
 from sandfly_web.scans.oneshot.table import TableOutput
-from scanners.contract import Failure, RuleState, RuleStatus, ScanReport
+from scanners.contract import Failure, Interference, Meddling, RuleState, RuleStatus, ScanReport
 from tests.oneshot.builders import failed_report, make_match, make_report, make_rule
 
 
@@ -89,6 +89,25 @@ def test_a_changed_host_key_is_a_critical_finding_and_an_error() -> None:
 
     assert [line["rule"]["level"] for line in lines if line["type"] == "finding"] == ["critical"]
     assert [line["code"] for line in lines if line["type"] == "error"] == ["host_key_changed"]
+
+
+@pytest.mark.parametrize(
+    ("what", "out_of_memory", "level"),
+    [
+        (Meddling.KILLED, False, "high"),
+        (Meddling.KILLED, None, "medium"),
+        (Meddling.KILLED, True, "low"),
+        (Meddling.STOPPED, False, "medium"),
+        (Meddling.CHANGED, False, "high"),
+    ],
+)
+def test_a_probe_that_was_interfered_with_is_a_finding(what: Meddling, out_of_memory: bool | None, level: str) -> None:
+    report = make_report(interference=Interference(what=what, out_of_memory=out_of_memory))
+
+    (finding,) = [line for line in lines_of(written(JsonLines, report)) if line["type"] == "finding"]
+
+    assert (finding["rule"]["name"], finding["rule"]["level"]) == ("probe_interfered", level)
+    assert finding["subject"] == {"kind": "probe", "what": what, "out_of_memory": out_of_memory}
 
 
 def test_a_clean_up_that_failed_is_an_error_beside_the_result() -> None:

@@ -88,6 +88,8 @@ def test_host_that_hangs_is_left_at_the_visit_deadline(tmp_path: Path) -> None:
         (START + FOOTER, "report_wrong_schema"),
         (START + HEADER + "exit 1\n", "probe_crashed"),
         (START + HEADER + "kill -9 $$\n", "probe_killed"),
+        (START + HEADER + "echo 'SIGABRT: abort' >&2; exit 2\n", "probe_killed"),
+        (START + HEADER + "echo 'panic: index out of range' >&2; exit 2\n", "probe_crashed"),
         (START + 'echo \'{"error":"no such operator"}\' >&2; exit 2\n', "plan_rejected"),
         ("echo cannot >&2; exit 9\n", "probe_crashed"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ import pytest
 
 from scanners.contract import (
     HostEndpoint,
+    Interference,
     Limits,
+    Meddling,
     Outcome,
     Phase,
     Plan,
@@ -55,6 +58,24 @@ SLOW_PLAN = encode(
         ]
     )
 )
+# The host is looked at first, so that the probe is known to be under way when the slow part begins.
+HOST_THEN_SLOW_PLAN = encode(
+    Plan(
+        rules=[
+            PlanRule(
+                id="slow",
+                subject="file",
+                host={"field": "hostname", "op": "exists", "values": [True]},
+                scope=Scope(paths=["/usr/**", "/usr/*"]),
+                when={"field": "sha256", "op": "eq", "values": ["0" * 64]},
+                fields=["path"],
+            )
+        ]
+    )
+)
+SIGNAL_ALL = """
+for p in /proc/[0-9]*; do if read -r name <$p/comm && [ "$name" = sf ]; then kill -{number} ${{p#/proc/}}; fi; done
+"""
 GENTLE = Limits(cpu_percent=1, connect_timeout_s=5)
 
 
@@ -136,6 +157,35 @@ def test_cancelled_scan_stops_the_probe(host: Host) -> None:
 
     assert report.outcome == Outcome.CANCELLED
     wait_until(lambda: is_gone(host))
+    assert host.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "seen"),
+    [
+        (signal.SIGKILL, "probe_killed", Interference(what=Meddling.KILLED, out_of_memory=False)),
+        (signal.SIGQUIT, "probe_killed", Interference(what=Meddling.KILLED, out_of_memory=False)),
+        (signal.SIGTERM, None, Interference(what=Meddling.STOPPED, out_of_memory=False)),
+    ],
+)
+@pytest.mark.parametrize("username", ["root", "asked"])
+def test_a_probe_that_somebody_on_the_host_kills_or_stops_is_told(
+    host: Host, number: int, code: str | None, seen: Interference, username: str
+) -> None:
+    secret = host.secret() if username == "root" else host.password_secret("asked")
+    phases: list[Phase] = []
+
+    def meddle(percent: int) -> None:
+        del percent
+        if phases[-1] is Phase.RUNNING:
+            host.run(SIGNAL_ALL.format(number=int(number)))
+
+    job = make_job(host.endpoint, limits=GENTLE)
+    report = run_visit(job, HOST_THEN_SLOW_PLAN, [secret], on_phase=phases.append, on_percent=meddle)
+
+    assert (report.failure.code if report.failure else None, report.interference) == (code, seen)
+    assert [rule.state for rule in report.rules] == ([] if code else [RuleState.ERROR])
+    assert (report.cleanup, report.removed) == (None, report.created)
     assert host.leftovers() == []
 
 

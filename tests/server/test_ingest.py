@@ -20,6 +20,8 @@ from scanners.contract import (
     CollectorStatus,
     Cost,
     Failure,
+    Interference,
+    Meddling,
     Outcome,
     RuleMatch,
     RuleState,
@@ -312,6 +314,19 @@ def test_a_report_cut_short_keeps_its_findings_but_is_no_success(make, ingest):
     scan.refresh_from_db()
     assert (scan.status, scan.error_code) == ("failed", "report_truncated")
     assert Finding.objects.count() == 1
+
+
+def test_a_probe_that_is_killed_on_its_host_is_one_finding_however_often(make, ingest):
+    host = make.host()
+    killed = Interference(what=Meddling.KILLED, out_of_memory=False)
+
+    for _ in range(2):
+        ingest(failed(make.scan(host, in_flight=True), "probe_killed", interference=killed))
+
+    finding = Finding.objects.get()
+    assert (finding.rule, finding.rule_name, finding.level, finding.count) == (None, "probe_interfered", "high", 2)
+    assert finding.evidence["out_of_memory"] is False
+    assert Scan.objects.filter(status="failed", error_code="probe_killed").count() == 2
 
 
 def test_what_could_not_be_removed_from_the_host_is_kept_beside_the_result(make, ingest):

@@ -116,8 +116,21 @@ func header(root string, started time.Time) report.Header {
 		StartedAt: float64(started.UnixMicro()) / 1e6,
 		Host: map[string]string{
 			"hostname": kernelWord(root, "hostname"), "kernel": kernelWord(root, "osrelease"),
+			"oom_kills": memoryKills(root),
 		},
 	}
+}
+
+// memoryKills is how many processes the kernel killed for lack of memory since boot, "" where it does not count them
+// (before Linux 4.13). Whoever finds the probe killed compares: was it that, or somebody?
+func memoryKills(root string) string {
+	data, err := os.ReadFile(filepath.Join(root, "proc/vmstat"))
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(string(data), "\noom_kill ")
+	count, _, _ := strings.Cut(rest, "\n")
+	return count
 }
 
 // kernelWord reads one line of /proc/sys/kernel, "" when it is not there.

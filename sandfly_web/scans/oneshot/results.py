@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 
+from sandfly_web.findings import meddling
 from sandfly_web.findings.fingerprint import fingerprint
 from sandfly_web.rules.compiled import CompiledRule, RuleType
 from sandfly_web.rules.explain import render
 from sandfly_web.rules.indicators.verify import level_of
 from sandfly_web.rules.told import tell_subject
 from sandfly_web.scans.cleaning import clean_mapping
-from scanners.contract import Outcome, RuleMatch, RuleState, ScanReport
+from scanners.contract import Interference, Outcome, RuleMatch, RuleState, ScanReport
 
 LEVELS = ("informational", "low", "medium", "high", "critical")
 HOST_KEY_CHANGED = {
@@ -110,6 +111,24 @@ def host_key_finding(label: str, report: ScanReport) -> dict[str, Any]:
     }
 
 
+def interference_finding(label: str, report: ScanReport, interference: Interference) -> dict[str, Any]:
+    told = meddling.tell(interference)
+    identity = {"what": str(interference.what)}
+    names = {"id": meddling.RULE_NAME, "name": meddling.RULE_NAME, "title": meddling.TITLE}
+    return {
+        "type": "finding",
+        "host": label,
+        "rule": {**names, "level": told.level, "tags": meddling.TAGS},
+        "status": str(RuleState.ALERT),
+        "explanation": told.explanation,
+        "subject": {"kind": meddling.SUBJECT, **identity, "out_of_memory": interference.out_of_memory},
+        "truncated": [],
+        "unknown": {},
+        "fingerprint": fingerprint(meddling.RULE_NAME, label, meddling.SUBJECT, identity),
+        "observed_at": report.finished_at.isoformat(),
+    }
+
+
 def split_matches(
     label: str, report: ScanReport, rules: Mapping[str, CompiledRule]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -146,6 +165,8 @@ def describe_report(label: str, report: ScanReport, rules: Mapping[str, Compiled
     findings, records = split_matches(label, report, rules)
     if report.failure and report.failure.code == "host_key_changed":
         findings.append(host_key_finding(label, report))
+    if report.interference is not None:
+        findings.append(interference_finding(label, report, report.interference))
     return HostResult(
         label=label,
         host=describe_host(label, report),

@@ -9,7 +9,7 @@ STAMP := $(VENV)/.requirements.lock
 GO_ENV := GOFLAGS=-mod=mod GOPROXY=off GOTOOLCHAIN=local GOEXPERIMENT=nojsonv2 CGO_ENABLED=0 GOCACHE=$${GOCACHE:-$(CURDIR)/probes/.gocache}
 GO := $(GO_ENV) $(CURDIR)/$(VENV)/bin/go
 GOFMT = $$($(VENV)/bin/python -c 'import pathlib, go; print(pathlib.Path(go.__file__).parent / "bin" / "gofmt")')
-TEST_PACKAGES := openssh-server openssh-client sudo redis-server chromium dropbear-bin busybox-static iproute2 qemu-user-static e2fsprogs libcap2-bin xfsprogs xz-utils
+TEST_PACKAGES := openssh-server openssh-client sudo redis-server chromium dropbear-bin busybox-static iproute2 qemu-user-static e2fsprogs libcap2-bin xfsprogs xz-utils opendoas
 
 .DEFAULT_GOAL := help
 .PHONY: help venv up scan test packages lint go-test fuzz py-test lock bench clean

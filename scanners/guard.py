@@ -103,9 +103,9 @@ def choose_packing(build: Build, tools: frozenset[str]) -> tuple[Path, str]:
 def launch_guarded(connection: Connection, build: Build, token: str, *, is_root: bool, timeout_s: float) -> Launched:
     """Has the guard run what it took. Raises ProbeError, also `guard_refused`."""
     process = connection.start([COMMAND, "run", token, build.sha256], timeout_s)
-    start = Start(process, Become.NONE, password="", mark=token.encode(), prompt=b"")
+    start = Start(Become.NONE, mark=token.encode())
     try:
-        start.wait_ready(min(timeout_s, START_TIMEOUT_S))
+        start.wait_ready(process, min(timeout_s, START_TIMEOUT_S))
     except ProbeError as error:
         process.close()
         if f"{COMMAND}: refused".encode() in start.err:

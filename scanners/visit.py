@@ -52,7 +52,7 @@ from scanners.errors import (
 )
 from scanners.guard import Guard, clean_guarded, launch_guarded, new_token, parse_guard, put_probe
 from scanners.interference import after_failure, after_kill, after_report
-from scanners.launch import Launched, launch, plan_becomes
+from scanners.launch import Launched, RefusedPasswordError, launch, plan_becomes
 from scanners.profile import HostTools, choose_build, run_profile
 from scanners.report import Report, ReportReader
 from scanners.running import run_probe
@@ -350,8 +350,11 @@ class _Visit:
     def _become(self, connection: Connection, staged: Staged, profile: Profile, tools: HostTools) -> Launched:
         secret = connection.secret
         with self._step("start", Phase.STAGING):
+            refused: list[Account] = []
             for become in plan_becomes(profile, tools, secret):
                 account = self._become_account(connection, become)
+                if account in refused:
+                    continue  # sudo and doas ask for the same password
                 if account and not self.budget.take(account):
                     log.info("%s is not tried: its password was wrong too often", become.value)
                     continue
@@ -362,6 +365,8 @@ class _Visit:
                 except PrivilegeError as error:
                     # Degraded: rules that need root say so themselves, one by one.
                     log.info("%s", error.message)
+                    if account and isinstance(error, RefusedPasswordError):
+                        refused += [account]
                     continue
                 self.profile = msgspec.structs.replace(profile, become=become)
                 return launched
@@ -370,7 +375,7 @@ class _Visit:
     def _become_account(self, connection: Connection, become: Become) -> Account | None:
         """Whose password would be asked for on the way to root; None where none can be given."""
         secret = connection.secret
-        if secret is None or become not in (Become.SUDO, Become.SU) or not (secret.become_password or secret.password):
+        if secret is None or become is Become.NONE or not (secret.become_password or secret.password):
             return None
         host = f"{self.job.host.address}:{self.job.host.port}"
         return Account(host, "root" if become is Become.SU else connection.username, "become")

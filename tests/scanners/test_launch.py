@@ -129,11 +129,69 @@ def test_su_is_answered_after_our_mark_only() -> None:
     assert connection.process.written == b"canary\n"
 
 
-def test_doas_is_given_no_password() -> None:
-    connection = Prompting(b"doas: Authentication required\n")
+class Terminal(Prompting):
+    """Wants a terminal at first, and then says the rest."""
 
-    assert refused(connection, Become.DOAS).code == "become_denied"
-    assert connection.process.written == b""
+    def __init__(self, wants: bytes, *said: bytes, answers: list[bytes] | None = None) -> None:
+        super().__init__(*said, answers=answers)
+        self._processes.insert(0, FakeProcess(chunks=[Chunk(stderr=wants)], status=1))
+
+    def start(self, argv: list[str], timeout_s: float) -> FakeProcess:  # type: ignore[override]
+        if len(self._processes) == 2:
+            return FakeConnection.start(self, argv, timeout_s)  # type: ignore[return-value]
+        return super().start(argv, timeout_s)
+
+
+WANTS = b"doas: Authentication required\n"
+
+
+def test_doas_is_given_its_password_on_a_terminal() -> None:
+    connection = Terminal(WANTS, b"{}\n", b"doas (u@h) password: ", answers=[b"\r\n" + READY])
+
+    assert try_launch(connection, Become.DOAS).become is Become.DOAS
+
+    assert connection.process.written == b"canary\n"
+    assert "doas -n" in connection.commands[0][2] and "script" in connection.commands[1][2]
+    assert "canary" not in str(connection.commands)
+
+
+def test_without_a_password_no_terminal_is_made() -> None:
+    connection = Terminal(WANTS)
+
+    assert refused(connection, Become.DOAS, None).code == "become_denied"
+    assert len(connection.commands) == 1
+
+
+def test_a_probe_that_starts_without_the_question_that_was_to_come_is_given_no_plan() -> None:
+    """A shell on the host still waits for the password, and would take the plan for it."""
+    connection = Terminal(WANTS, b"{}\n", READY)
+
+    error = refused(connection, Become.DOAS)
+
+    assert "asked for a password first" in error.message
+    assert connection.process.is_closed
+
+
+def test_an_echo_of_the_password_is_not_told() -> None:
+    connection = Terminal(WANTS, b"{}\n", b"Password: ", answers=[b"canary\r\ndoas: canary failed\n"])
+
+    error = refused(connection, Become.DOAS)
+
+    assert error.message == "doas gave no root: doas: *** failed"
+
+
+@pytest.mark.parametrize(
+    "wants",
+    [b"sudo: sorry, you must have a tty to run sudo\n", b"su: must be run from a terminal\n",
+     b"standard in must be a tty\n", b"doas: a tty is required\n"],
+)  # fmt: skip
+def test_what_wants_a_terminal_is_known_by_its_words(wants: bytes) -> None:
+    connection = Terminal(wants, b"{}\n", b"{}" if wants.startswith(b"sudo") else b"Password: ", answers=[READY])
+    ways = {b"sudo": Become.SUDO, b"doas": Become.DOAS}
+
+    try_launch(connection, ways.get(wants[:4], Become.SU))
+
+    assert connection.process.written == b"canary\n"
 
 
 def test_output_before_the_mark_is_noise_and_after_it_the_report() -> None:

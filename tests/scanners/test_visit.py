@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +209,127 @@ def test_su_with_a_wrong_password_degrades(build: Any) -> None:
 
         assert_done_and_clean(report, host)
         assert report.profile is not None and not report.profile.is_root
+
+
+@pytest.fixture(scope="module")
+def terminals() -> Any:
+    """doas in its three ways; sudo that wants a terminal; su with root's password."""
+    users = [
+        User("granted"),
+        User("keeping", password=PASSWORD),
+        User("doer", password=PASSWORD),
+        User("tty", password=PASSWORD, sudo="password"),
+        User("ttyfree", sudo="nopasswd"),
+        User("root", password=PASSWORD),
+    ]
+    with make_host("doas1", users=users) as running:
+        running.write("/etc/doas.conf", "permit nopass granted\npermit persist keeping\npermit doer\n", 0o400)
+        running.write("/etc/sudoers.d/tty", "Defaults requiretty\n", 0o440)
+        yield running
+
+
+# A report of every byte there is: a terminal would change some of them.
+BYTES = "".join(chr(code) for code in range(1, 0x250)) * 40
+MATCH_LINE = json.dumps(
+    {
+        "type": "match",
+        "subject": "process",
+        "rules": [0],
+        "identity": {"pid": 1},
+        "record": {"pid": 1, "cmdline": BYTES},
+    },
+    ensure_ascii=False,
+)
+
+
+@pytest.fixture(scope="module")
+def bare_build(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Its report has a mebibyte of all sorts of characters; it keeps what it and all others on the host were given."""
+    lines = f"cat <<'END'\n{MATCH_LINE}\nEND\n" * 25
+    witness = 'printf %s "$plan" >/run/plan; env >/run/env; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ >/run/lines\n'
+    body = UNLINK + READY + READ_PLAN + witness + HEADER + lines + FOOTER
+    return script_build(tmp_path_factory.mktemp("bare"), body)
+
+
+@pytest.mark.parametrize(
+    ("username", "become"),
+    [("granted", Become.DOAS), ("keeping", Become.DOAS), ("doer", Become.DOAS), ("tty", Become.SUDO),
+     ("ttyfree", Become.SUDO)],
+)  # fmt: skip
+def test_root_by_what_asks_on_a_terminal_only(terminals: Host, bare_build: Any, username: str, become: Become) -> None:
+    secret = terminals.secret(username, become=become, become_password="" if "free" in username else PASSWORD)
+
+    report = visit(terminals, secret, build=bare_build)
+
+    assert_done_and_clean(report, terminals)
+    assert report.profile is not None
+    assert (report.profile.become, report.profile.is_root) == (become, True)
+    assert [match.record["cmdline"] for match in report.matches] == [BYTES] * 25
+    seen = {name: (terminals.root / "run" / name).read_bytes() for name in ("plan", "env", "lines")}
+    assert b'"rules":' in unpacked(seen["plan"].decode()).encode()
+    assert PASSWORD.encode() not in b"".join(seen.values())
+
+
+def test_doas_leaves_no_ticket_on_the_host(terminals: Host, build: Any) -> None:
+    """Although its configuration lets passwords hold for a while."""
+    visit(terminals, terminals.secret("keeping", become=Become.DOAS, become_password=PASSWORD), build=build)
+
+    assert list((terminals.root / "run/doas").glob("*")) == []
+
+
+@pytest.mark.parametrize(("username", "become"), [("doer", Become.DOAS), ("tty", Become.SUDO)])
+def test_a_wrong_password_on_a_terminal_is_tried_once(
+    terminals: Host, build: Any, username: str, become: Become, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "scanners"):
+        report = visit(terminals, terminals.secret(username, become=become, become_password="wr0ng"), build=build)
+
+    assert_done_and_clean(report, terminals)
+    assert report.profile is not None and not report.profile.is_root
+    assert "gave no root" in caplog.text and "wr0ng" not in caplog.text
+
+
+def test_a_password_that_sudo_refused_is_not_tried_by_doas(terminals: Host, build: Any) -> None:
+    terminals.write("/usr/local/bin/doas", "#!/bin/sh\ntouch /tmp/asked\nexit 1\n", 0o755)
+    try:
+        report = visit(terminals, terminals.secret("tty", become_password="wr0ng"), build=build)
+    finally:
+        terminals.run("rm /usr/local/bin/doas")
+
+    assert_done_and_clean(report, terminals)
+    assert not (terminals.root / "tmp/asked").exists()
+
+
+def test_a_host_without_script_says_what_is_missing(
+    terminals: Host, build: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    terminals.run("mv /usr/bin/script /usr/bin/script.away")
+    try:
+        with caplog.at_level(logging.INFO, "scanners"):
+            secret = terminals.secret("doer", become=Become.DOAS, become_password=PASSWORD)
+            report = visit(terminals, secret, build=build)
+    finally:
+        terminals.run("mv /usr/bin/script.away /usr/bin/script")
+
+    assert_done_and_clean(report, terminals)
+    assert "doas gave no root: it wants a terminal, and the host has no script(1) to make one" in caplog.text
+
+
+def test_su_that_wants_a_terminal_gets_one(terminals: Host, bare_build: Any) -> None:
+    """As shadow's and coreutils' did, on distributions up to about 2016."""
+    picky = '#!/bin/sh\n[ -t 0 ] || { echo "su: must be run from a terminal" >&2; exit 1; }\nexec /usr/bin/su "$@"\n'
+    terminals.write("/usr/local/bin/su", picky, 0o755)
+    try:
+        secret = terminals.secret("doer", become=Become.SU, become_password=PASSWORD)
+        report = visit(terminals, secret, build=bare_build)
+    finally:
+        terminals.run("rm /usr/local/bin/su")
+
+    assert_done_and_clean(report, terminals)
+    assert report.profile is not None
+    assert (report.profile.become, report.profile.is_root) == (Become.SU, True)
+    assert [match.record["cmdline"] for match in report.matches] == [BYTES] * 25
+    assert PASSWORD.encode() not in (terminals.root / "run/lines").read_bytes()
 
 
 # --- host keys ---

@@ -9,7 +9,7 @@ import threading
 from rich.console import Console
 from rich.table import Table
 
-from tests.fleet import flight
+from tests.fleet import flight, whole
 from tests.fleet.fleet import make_fleet
 from tests.fleet.kinds import KINDS, MIXED, addresses
 
@@ -27,6 +27,11 @@ def main() -> None:
     serving.add_argument("--port", type=int, default=2222)
     flying = commands.add_parser("flight", help="how many visits a worker has in flight at once; needs root")
     flying.add_argument("count", type=int, nargs="?", default=200)
+    through = commands.add_parser("stack", help="hosts through the whole product; needs root")
+    through.add_argument("count", type=int, nargs="?", default=2000)
+    through.add_argument("kind", choices=OFFERED, nargs="?", default="plain")
+    through.add_argument("--rounds", type=int, default=2, help="how often all of them are due (default: %(default)s)")
+    through.add_argument("--threads", type=int, default=64, help="visits in flight at once (default: %(default)s)")
     chosen = parser.parse_args()
     if chosen.command == "addresses":
         sys.stdout.writelines(f"{address}\n" for address in addresses(chosen.kind, chosen.count))
@@ -34,6 +39,8 @@ def main() -> None:
         serve(chosen.port)
     elif chosen.command == "flight":
         flight.main(chosen.count)
+    elif chosen.command == "stack":
+        whole.main(chosen.count, chosen.kind, chosen.rounds, chosen.threads)
     else:
         show_kinds()
 

@@ -20,7 +20,9 @@ put() { # SOURCE TARGET MODE: beside its place first, so that a running visit ne
 put sandfly-guard @PROGRAMS@/sandfly-guard 0755
 put sandfly-guard-root @PROGRAMS@/sandfly-guard-root 0755
 put probes @LIST@ 0644
-if [ @USER@ != root ]; then put sudoers /etc/sudoers.d/sandfly-guard 0440; fi
+has_sudo=yes
+if ! command -v sudo >/dev/null 2>&1 && command -v doas >/dev/null 2>&1; then has_sudo=; fi
+if [ @USER@ != root ] && [ "$has_sudo" ]; then put sudoers /etc/sudoers.d/sandfly-guard 0440; fi
 mkdir -p "$tree@DIRECTORY@"
 chown 0:0 "$tree@DIRECTORY@"
 chmod 0700 "$tree@DIRECTORY@"
@@ -29,3 +31,6 @@ The guard is installed. Now give the account @USER@ its key with this one line i
     restrict,command="@PROGRAMS@/sandfly-guard" ssh-ed25519 AAAA… (the public key of sandfly's credential)
 and add sshd_config of this directory to that of sshd, so that no other key or password leads past it.
 END
+if [ @USER@ != root ] && [ -z "$has_sudo" ]; then
+    echo "There is no sudo here: add the last line of doas.conf to the end of /etc/doas.conf, so that no later line undoes it."
+fi

@@ -115,6 +115,70 @@ def test_the_real_visit_passes_as_root_and_by_sudo(guarded: Guarded, username: s
     assert guarded.kept() == ""
 
 
+# Everything that the guard's two scripts call; BusyBox's shell takes most of them from itself anyway.
+APPLETS = "sh cat chmod env find gzip head id logger ls mkdir rm sha256sum unxz wc xz".split()
+
+
+@pytest.fixture(scope="module")
+def tiny(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A host whose shell and programs are BusyBox's, with doas and without sudo."""
+    kit = tmp_path_factory.mktemp("tiny") / "kit"
+    write_kit(kit, [guarded.shows, guarded.lingers, ensure(host_arch())])
+    with make_host("tiny", users=[User("sandfly"), User("free")], address="127.0.5.2") as host:
+        links = "; ".join(f"ln -sf /bin/busybox /usr/bin/{name}" for name in APPLETS)
+        done = host.run(f"{links}; rm -f /usr/bin/sudo; readlink /bin/sh")
+        assert done.stdout == "/bin/busybox\n", done.stderr
+        install(host, kit)
+        host.write("/etc/doas.conf", "permit nopass free\n" + (kit / "doas.conf").read_text(), 0o400)
+        control = f"/tmp/sf-tiny-{os.getpid()}"
+        yield Guarded(host, guarded.shows, guarded.lingers, guarded.strange, control)
+        subprocess.run(
+            ["ssh", "-o", f"ControlPath={control}", "-O", "exit", host.address], stderr=subprocess.DEVNULL, check=False
+        )
+
+
+def test_the_real_visit_passes_by_doas_on_busybox(tiny: Guarded) -> None:
+    report = run_visit(make_job(tiny.host.endpoint), QUICK_PLAN, [tiny.host.secret("sandfly")])
+
+    assert (report.outcome, report.failure, report.cleanup) == (Outcome.DONE, None, None)
+    assert statuses(report) == {"host": "alert", "root-user": "alert"}
+    assert report.removed == report.created == [path for path in report.created if path.startswith(DIRECTORY)] != []
+    assert tiny.kept() == ""
+
+
+def test_every_other_command_is_refused_by_busybox(tiny: Guarded) -> None:
+    for command in ABUSES:
+        done = tiny.ask(command, b"id; touch /tmp/evil\n")
+
+        assert (done.returncode, b"uid=" in done.stdout) == (77, False), command
+        assert b"sandfly-guard: refused" in done.stderr, command
+    assert tiny.host.run("ls /tmp/evil").returncode != 0
+
+
+def test_busybox_keeps_and_runs_only_what_is_published(tiny: Guarded) -> None:
+    good = tiny.shows.path.read_bytes()
+    for data, reason in ((good[:-1] + b"x", "another digest"), (good + bytes(9 << 20), "not the"), (b"", "not the")):
+        assert reason in tiny.put(tiny.shows, data=data)
+        assert tiny.kept() == ""
+
+    assert "dir=" in tiny.put(tiny.shows)
+    ran = tiny.ask(f"exec sandfly-guard run {TOKEN} {tiny.shows.sha256}", b"a plan").stdout.decode().splitlines()
+    tiny.host.run(f"printf '#!/bin/sh\\ntouch /tmp/evil\\n' >{DIRECTORY}/.sf-{TOKEN}/sf")
+    exchanged = tiny.ask(f"exec sandfly-guard run {TOKEN} {tiny.shows.sha256}")
+
+    assert (ran[:2], "a plan" in ran[-1]) == ([TOKEN, "I am 0"], True)
+    assert exchanged.returncode == 77 and b"another digest" in exchanged.stderr
+    assert (tiny.host.run("ls /tmp/evil").returncode != 0, tiny.kept()) == (True, "")
+
+
+def test_doas_gives_the_account_nothing_else(tiny: Guarded) -> None:
+    for command in ("id", "/bin/sh", "/usr/local/sbin/sandfly-guard", "-s"):
+        done = tiny.host.run(f'su sandfly -c "doas -n {command}"')
+        assert done.returncode == 1 and "uid=" not in done.stdout
+    bare = tiny.host.run('su sandfly -c "doas -n /usr/local/sbin/sandfly-guard-root run"')
+    assert (bare.returncode, "refused" in bare.stderr) == (77, True)
+
+
 def visit_with(guarded: Guarded, build: ScriptBuild, **changes: Any) -> ScanReport:
     job = make_job(guarded.host.endpoint)
     return run_visit(job, PLAN, [guarded.host.secret("sandfly")], get_build=lambda arch: build, **changes)
@@ -151,46 +215,46 @@ def test_a_worker_that_knows_another_contract_is_told_to_renew(guarded: Guarded)
     assert report.failure is not None and "renew the guard" in report.failure.message
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "",
-        "id",
-        "sh",
-        "exec /bin/sh",
-        "exec /bin/sh -s",
-        "exec /bin/sh -c id",
-        "exec /bin/sh -s $(id)",
-        f"exec /bin/sh -s {TOKEN}; id",
-        f"exec /bin/sh -s {TOKEN}\nid",
-        f"exec /bin/sh -s {TOKEN} -c",
-        f"exec  /bin/sh -s {TOKEN}",
-        f"exec /bin/sh -s {TOKEN[:-1]}",
-        f"exec /bin/sh -s {TOKEN.upper()}",
-        "exec /bin/sh -s ../../../../../..",
-        f"exec sandfly-guard clean ../{TOKEN[:-3]}",
-        f"exec sandfly-guard clean {TOKEN} {TOKEN}",
-        f"exec sandfly-guard put {TOKEN} {'0' * 64} sh",
-        f"exec sandfly-guard put {TOKEN} {'0' * 64}",
-        f"exec sandfly-guard put {TOKEN} * cat",
-        f"exec sandfly-guard run {TOKEN} {'0' * 63}",
-        f"exec sandfly-guard run {TOKEN} {'0' * 64} --keep",
-        f"exec sandfly-guard profile {TOKEN}",
-        f"exec sandfly-guard-root clean {TOKEN}",
-        f"/usr/local/sbin/sandfly-guard clean {TOKEN}",
-        f"exec sandfly-guard `id` {TOKEN}",
-        f"exec sandfly-guard clean {TOKEN} >/tmp/evil",
-        f"exec sandfly-guard clean ${{IFS}}{TOKEN}",
-        f"exec sandfly-guard clean {TOKEN} & id",
-        f"exec sandfly-guard clean {TOKEN}\t|id",
-        "exec sandfly-guard clean 0123456789abcdeé",
-        "a" * 100_000,
-        "scp -t /tmp/evil",
-        "/usr/lib/openssh/sftp-server",
-        "sudo -n id",
-        "rsync --server . /tmp/evil",
-    ],
-)
+ABUSES = [
+    "",
+    "id",
+    "sh",
+    "exec /bin/sh",
+    "exec /bin/sh -s",
+    "exec /bin/sh -c id",
+    "exec /bin/sh -s $(id)",
+    f"exec /bin/sh -s {TOKEN}; id",
+    f"exec /bin/sh -s {TOKEN}\nid",
+    f"exec /bin/sh -s {TOKEN} -c",
+    f"exec  /bin/sh -s {TOKEN}",
+    f"exec /bin/sh -s {TOKEN[:-1]}",
+    f"exec /bin/sh -s {TOKEN.upper()}",
+    "exec /bin/sh -s ../../../../../..",
+    f"exec sandfly-guard clean ../{TOKEN[:-3]}",
+    f"exec sandfly-guard clean {TOKEN} {TOKEN}",
+    f"exec sandfly-guard put {TOKEN} {'0' * 64} sh",
+    f"exec sandfly-guard put {TOKEN} {'0' * 64}",
+    f"exec sandfly-guard put {TOKEN} * cat",
+    f"exec sandfly-guard run {TOKEN} {'0' * 63}",
+    f"exec sandfly-guard run {TOKEN} {'0' * 64} --keep",
+    f"exec sandfly-guard profile {TOKEN}",
+    f"exec sandfly-guard-root clean {TOKEN}",
+    f"/usr/local/sbin/sandfly-guard clean {TOKEN}",
+    f"exec sandfly-guard `id` {TOKEN}",
+    f"exec sandfly-guard clean {TOKEN} >/tmp/evil",
+    f"exec sandfly-guard clean ${{IFS}}{TOKEN}",
+    f"exec sandfly-guard clean {TOKEN} & id",
+    f"exec sandfly-guard clean {TOKEN}\t|id",
+    "exec sandfly-guard clean 0123456789abcdeé",
+    "a" * 100_000,
+    "scp -t /tmp/evil",
+    "/usr/lib/openssh/sftp-server",
+    "sudo -n id",
+    "rsync --server . /tmp/evil",
+]
+
+
+@pytest.mark.parametrize("command", ABUSES)
 def test_every_other_command_is_refused(guarded: Guarded, command: str) -> None:
     done = guarded.ask(command, b"id; touch /tmp/evil\n")
 

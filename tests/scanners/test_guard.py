@@ -116,7 +116,24 @@ def test_the_real_visit_passes_as_root_and_by_sudo(guarded: Guarded, username: s
 
 
 # Everything that the guard's two scripts call; BusyBox's shell takes most of them from itself anyway.
-APPLETS = "sh cat chmod env find gzip head id logger ls mkdir rm sha256sum unxz wc xz".split()
+APPLETS = [
+    "sh",
+    "cat",
+    "chmod",
+    "env",
+    "find",
+    "gzip",
+    "head",
+    "id",
+    "logger",
+    "ls",
+    "mkdir",
+    "rm",
+    "sha256sum",
+    "unxz",
+    "wc",
+    "xz",
+]
 
 
 @pytest.fixture(scope="module")

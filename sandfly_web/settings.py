@@ -91,6 +91,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
+# Shown before anybody signs in, such as who may and that use is recorded.
+LOGIN_BANNER = env.secret("SANDFLY_LOGIN_BANNER")
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

@@ -33,6 +33,8 @@ admin.site.unregister(Group)
 if admin.site.is_registered(LogEntry):
     admin.site.unregister(LogEntry)
 
+# Of a change, in the list; its page has all.
+LISTED_FIELDS = 4
 ROLE_HELP = " · ".join(f"{value}: {text}" for value, text in Description.choices)
 
 
@@ -179,7 +181,7 @@ class LogEntryAdmin(ReadOnlyAdmin):
 
     heading = "audit log"
     page_template = "console/pages/log_entry.html"
-    list_display = ["when", "actor", "action", "kind", "thing", "changed_fields", "remote_addr"]
+    list_display = ["when", "actor", "action", "kind", "thing", "changed_fields", "address"]
     list_display_links = ["thing"]
     list_select_related = ["actor", "content_type"]
     list_filter = [("action", ChoicesDropdownFilter), ("actor", AutocompleteSelectFilter)]
@@ -204,7 +206,17 @@ class LogEntryAdmin(ReadOnlyAdmin):
 
     @display(description="Fields")
     def changed_fields(self, entry: LogEntry) -> str:
-        return ", ".join(sorted(name.replace("_", " ") for name in entry.changes or {}))
+        names = sorted(name.replace("_", " ") for name in entry.changes or {})
+        more = f" and {len(names) - LISTED_FIELDS} more" if len(names) > LISTED_FIELDS else ""
+        return ", ".join(names[:LISTED_FIELDS]) + more
+
+    @display(description="From")
+    def address(self, entry: LogEntry) -> str:
+        return entry.remote_addr or ""
+
+    def page_title(self, thing: LogEntry) -> str:
+        action = str(thing.get_action_display())
+        return f"{action.capitalize()} {thing.content_type.name} {thing.object_repr}"
 
     def page_context(self, _request: HttpRequest, thing: LogEntry) -> dict[str, Any]:
         changes = [

@@ -463,6 +463,9 @@ class RecordAdmin(ReadOnlyAdmin):
     def host_name(self, record: Record) -> SafeString:
         return visible(record.host.name)
 
+    def page_title(self, thing: Record) -> str:
+        return f"{thing.subject.replace('_', ' ').capitalize()} {thing_of(thing.subject, thing.identity)}"
+
     def page_context(self, _request: HttpRequest, thing: Record) -> dict[str, Any]:
         record_access(thing.host)
         return {"thing": thing, "rows": evidence.rows(thing.data, identity=thing.identity)}

@@ -43,7 +43,7 @@ SCHEDULE_FIELDS: list[Any] = [
     (None, {"fields": ["name", "is_enabled", "host_tags", "zones"]}),
     (
         "When",
-        {"fields": ["interval_s", "jitter_s", "is_trickle", ("blackout_start", "blackout_end"), "time_zone"]},
+        {"fields": ["interval_s", "jitter_s", "is_trickle", "blackout_start", "blackout_end", "time_zone"]},
     ),
     (
         "Which rules",

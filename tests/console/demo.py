@@ -11,129 +11,93 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
-from tests.e2e.planted import plant
-from tests.e2e.product import ROOT, Product, manage, run_product
-from tests.hosts.host import Host, make_host, wait_until
-from tests.hosts.seed import User
+from tests.console.fleet import start_hosts
+from tests.console.gallery import take_pictures
+from tests.console.story import enrol, make_schedules, tell
+from tests.e2e.product import Product, manage, run_product
 
 USER = "maria"
-ADDRESSES = {name: f"10.99.7.{4 * place + 2}" for place, name in enumerate(("web1", "db1", "build1", "edge1", "mail1"))}
-HIDDEN = (str(ROOT), "/root", *map(str, Path("/usr").glob("**/dist-packages")))
-TAGS = {"web1": "web", "web2": "web", "db1": "database", "build1": "internal", "edge1": "edge"}
-# File name → page, width and theme of the picture.
-PICTURES = {
-    "start-light.png": ("start", "1280x900", "light"),
-    "finding-light.png": ("finding=/findings/finding/?q=temporary .field-shown_title a", "1280x900", "light"),
-    "host-dark.png": ("host=/inventory/host/?q=web1 .field-shown_name a", "1280x900", "dark"),
-    "scan-light.png": ("scan", "1280x900", "light"),
-    "rules-light.png": ("rules", "1280x900", "light"),
-}
+DAYS = 13
+INDICATORS = """value,kind,description
+203.0.113.44,ip,Guesses passwords since October
+203.0.113.5,ip,Hands out the kit
+update-cdn.example.net,domain,Its control server
+/tmp/.su,path,Left by the kit
+275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f,sha256,Test file of the antivirus industry
+"""
 # An installation that was started two weeks ago; runs in its `manage.py shell`.
 AGE = """
+import uuid
 from datetime import timedelta
 from django.contrib.auth.models import Group, User
-from sandfly_web.findings.models import Finding, FindingEvent
+from django.db.models import F
+from django.utils import timezone
+from sandfly_web.findings.models import Finding, FindingEvent, Record, RiskDay, SavedHunt
+from sandfly_web.findings.risk import RISK_WEIGHTS, keep_risk
+from sandfly_web.findings.ssh_keys.models import SshKey, SshKeyPlace
 from sandfly_web.inventory.models import Host
+from sandfly_web.scans.models import Scan
+now = timezone.now()
 Host.objects.filter(transport="local").delete()
 Host.objects.exclude(kernel="").update(kernel="6.1.0-26-amd64")
-for place, finding in enumerate(Finding.objects.order_by("id").only("first_seen_at")):
-    first = finding.first_seen_at - timedelta(days=place * place % 13, hours=place % 7)
-    Finding.objects.filter(pk=finding.pk).update(first_seen_at=first, count=1 + place * place % 13)
+# What was found by comparing came today: zones and the baseline are of today.
+for place, finding in enumerate(Finding.objects.exclude(rule_name__regex="^(drift|ssh_key)").order_by("id")):
+    first = finding.first_seen_at - timedelta(days=place * place % {days}, hours=place % 7)
+    Finding.objects.filter(pk=finding.pk).update(first_seen_at=first, count=1 + place * place % {days})
     FindingEvent.objects.filter(finding=finding, kind="created").update(created_at=first)
-user = User.objects.create_user("{user}", password="{password}", is_staff=True)
+# What the first visit of a host saw was there two weeks ago; what a later one added came today.
+age = timedelta(days={days})
+for host in Host.objects.all():
+    visits = list(host.scans.filter(status="done", observed_at__isnull=False).order_by("observed_at"))
+    if not visits:
+        continue
+    seen = Record.objects.filter(host=host, first_seen_at__lte=visits[0].observed_at)
+    seen.update(first_seen_at=F("first_seen_at") - age)
+    SshKeyPlace.objects.filter(host=host, first_seen_at__lte=visits[0].observed_at).update(
+        first_seen_at=F("first_seen_at") - age)
+    Host.objects.filter(pk=host.pk).update(created_at=F("created_at") - age)
+    for day in range(1, {days} + 1):
+        scan = Scan.objects.get(pk=visits[0].pk)
+        scan.pk, scan.batch, back = uuid.uuid4(), None, timedelta(days=day, minutes=day * day % 50)
+        created = scan.created_at - back
+        for name in ("dispatched_at", "heartbeat_at", "started_at", "finished_at", "observed_at", "expires_at"):
+            if getattr(scan, name):
+                setattr(scan, name, getattr(scan, name) - back)
+        scan.alert_count = max(0, scan.alert_count - day)
+        scan.cost = {{name: value * (90 + day * 7 % 20) / 100 if isinstance(value, float) else value
+                     for name, value in scan.cost.items()}}
+        scan.save(force_insert=True)
+        Scan.objects.filter(pk=scan.pk).update(created_at=created)
+SshKey.objects.exclude(first_seen_at=None).update(first_seen_at=F("first_seen_at") - age)
+# The risk of each day as it would have been counted then.
+keep_risk(now)
+for ago in range(1, {days} + 1):
+    day, total = (now - timedelta(days=ago)).date(), 0
+    for host in Host.objects.all():
+        there = Finding.objects.filter(host=host, first_seen_at__date__lte=day, status__in=Finding.UNRESOLVED)
+        risk = sum(RISK_WEIGHTS[level] for level in there.values_list("level", flat=True))
+        total += risk
+        RiskDay.objects.create(host=host, day=day, risk=risk)
+    RiskDay.objects.create(host=None, day=day, risk=total)
+keep_risk(now)
+user = User.objects.create_user("{user}", password="{password}", first_name="Maria", is_staff=True)
 user.groups.add(Group.objects.get(name="admin"))
+SavedHunt.objects.create(name="Programs in temporary directories", subject="process", owner=user,
+    detection="detection:\\n  it:\\n    path|startswith:\\n      - /tmp/\\n      - /dev/shm/\\n  condition: it\\n")
+SavedHunt.objects.create(name="Accounts with a shell and a high number", subject="user", owner=user,
+    detection="detection:\\n  it:\\n    uid|gte: 1000\\n    shell|endswith: sh\\n  condition: it\\n")
 """
 
 
-@contextmanager
-def database_server(host: Host) -> Iterator[None]:
-    """Ten children of one server whose program was replaced by an update: one rule, ten findings."""
-    host.run("mkdir -p /opt/pg/bin && cp /bin/sleep /opt/pg/bin/postgres")
-    running = [host.spawn(f"exec /opt/pg/bin/postgres {7000 + place}") for place in range(10)]
-    wait_until(lambda: sum("/opt/pg" in line for line in host.processes().values()) >= len(running))
-    host.run("rm /opt/pg/bin/postgres")
-    try:
-        yield
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
-
-
-def start_hosts(stack: ExitStack) -> dict[str, Host]:
-    """Each in a network of its own, so that addresses look like those of a fleet."""
-    users = {"build1": [User("ci")], "mail1": [User("ops", password=secrets.token_urlsafe(9))]}
-    hosts = {}
-    for place, (name, address) in enumerate(ADDRESSES.items()):
-        host = make_host(name, address=address, port=22, own_network=True, users=users.get(name, []), hide=HIDDEN)
-        hosts[name] = stack.enter_context(host)
-        # What this machine has of its own is nothing to show.
-        hosts[name].run(f"rm -f /usr/sbin/policy-rc.d; echo {place:032x} > /etc/machine-id")
-    stack.enter_context(plant(hosts["web1"]))
-    stack.enter_context(database_server(hosts["db1"]))
-    hosts["build1"].run("mkdir -p /var/tmp/.cache && cp /bin/sh /var/tmp/.cache/sh && chmod 4755 /var/tmp/.cache/sh")
-    return hosts
-
-
-def enrol(product: Product, hosts: dict[str, Host]) -> dict[str, str]:
-    """Host name → id; mail1 has a password that is wrong, build1 a user without root, backup1 is not there."""
-    ids = {}
-    for name, host in hosts.items():
-        login = {"build1": "ci", "mail1": "ops"}.get(name, "root")
-        secret = {"password": "not-the-one"} if name == "mail1" else {"private_key": host.key_path(login).read_text()}
-        ids[name] = product.add_host(host, product.add_credential(f"{name}-{login}", username=login, **secret))
-    zone = product.results("zones?name=default")[0]["id"]
-    credential = product.results("credentials")[0]["id"]
-    gone = {"name": "backup1", "address": hosts["web1"].address, "port": 2222, "zone": zone, "credential": credential}
-    ids["backup1"] = product.call("POST", "hosts", gone)["id"]
-    ids["web2"] = product.call("POST", "hosts", gone | {"name": "web2", "address": "web2.example.net", "port": 22})[
-        "id"
-    ]
-    for tag in sorted(set(TAGS.values())):
-        product.call("POST", "tags", {"name": tag})
-    for name, tag in TAGS.items():
-        product.call("PATCH", f"hosts/{ids[name]}", {"tags": [tag]})
-    return ids
-
-
-def scan_all(product: Product, hosts: dict[str, Host], ids: dict[str, str]) -> None:
-    """Once each; edge1 again after its host key changed."""
-    for name, host_id in ids.items():
-        if name == "web2":
-            continue  # Never scanned.
-        scan = product.call("POST", "scans", {"hosts": [host_id], "types": ["detection", "recon"], "priority": "high"})
-        product.wait_for_scan(scan["scans"][0]["id"])
-    hosts["edge1"].rekey()
-    product.scan(ids["edge1"])
-
-
-def triage(product: Product) -> None:
-    findings: list[dict[str, Any]] = product.results("findings?page_size=100")
-    by_rule = {finding["rule_name"]: finding["id"] for finding in findings}
-    for rule, action, body in (
-        (
-            "process_running_deleted_executable",
-            "comment",
-            {"comment": "Packages were updated at 06:00; asked the team."},
-        ),
-        ("user_uid_zero_twin", "acknowledge", {"comment": "Nobody knows this account. Host is being isolated."}),
-        ("directory_name_deceptive", "close", {"reason": "Removed with the rest of the kit."}),
-    ):
-        if rule in by_rule:
-            product.call("POST", f"findings/{by_rule[rule]}/{action}", body)
-    if "authorized_key_forced_command_shell" in by_rule:
-        finding = by_rule["authorized_key_forced_command_shell"]
-        draft = product.call("POST", "allowlist/draft", {"finding": finding, "draft": "exact"})
-        words = {"title": "Console of the vault appliance", "reason": "CHG-1482: its vendor signs in this way."}
-        product.call("POST", "allowlist", {**words, **draft})
+def bring_indicators(product: Product) -> None:
+    path = product.data / "report.csv"
+    path.write_text(INDICATORS)
+    manage(product.data, "indicators", "import", "Report 2026-114", str(path), "--origin", "Sector CERT")
 
 
 @contextmanager
@@ -142,29 +106,11 @@ def run_demo(password: str) -> Iterator[Product]:
     os.environ["SANDFLY_SCAN_ATTEMPTS"] = "1"
     with ExitStack() as stack:
         product = stack.enter_context(run_product())
-        hosts = start_hosts(stack)
-        scan_all(product, hosts, enrol(product, hosts))
-        triage(product)
-        manage(product.data, "shell", "-c", AGE.format(user=USER, password=password))
+        hosts, pairs = start_hosts(stack)
+        bring_indicators(product)
+        tell(product, hosts, enrol(product, hosts), pairs)
+        manage(product.data, "shell", "-c", AGE.format(user=USER, password=password, days=DAYS))
         yield product
-
-
-def take_pictures(product: Product, password: str, directory: Path) -> None:
-    environment = os.environ | {"SANDFLY_PASSWORD": password}
-    for name, (page, size, theme) in PICTURES.items():
-        with tempfile.TemporaryDirectory() as scratch:
-            argv = [
-                sys.executable,
-                "-m",
-                "tests.console.screenshots",
-                f"http://127.0.0.1:{product.port}",
-                USER,
-                scratch,
-            ]
-            argv += ["--page", page, "--size", size, "--theme", theme]
-            subprocess.run(argv, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
-            picture = f"{page.partition('=')[0]}-{size.partition('x')[0]}-{theme}.png"
-            (directory / name).write_bytes((Path(scratch) / picture).read_bytes())
 
 
 def main() -> int:
@@ -178,9 +124,12 @@ def main() -> int:
     with run_demo(password) as product:
         if options.directory:
             options.directory.mkdir(parents=True, exist_ok=True)
-            take_pictures(product, password, options.directory)
+            take_pictures(product, USER, password, options.directory)
+        else:
+            make_schedules(product)
         if options.serve:
-            input(f"http://127.0.0.1:{product.port}  {USER}  {password}\nEnter ends it. ")
+            sys.stdout.write(f"http://127.0.0.1:{product.port}  {USER}  {password}\n")
+            input("Enter ends it. ")
     return 0
 
 

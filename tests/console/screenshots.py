@@ -14,31 +14,78 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-# Page → address; a selector after a space is a link on that page to follow.
+# Page → address; what follows it, each after "then", is a link to follow, or "click" and what to click.
+_HOST = "/inventory/host/?q=web1 then .field-shown_name a"
+_FINDING = "/findings/finding/?q=temporary then .field-shown_title a"
 PAGES = {
     "start": "/",
     "findings": "/findings/finding/",
-    "finding": "/findings/finding/ .field-shown_title a",
+    "finding": _FINDING,
+    "forensics": f"{_FINDING} then click summary:has-text('Collect forensics')",
+    "close": f"{_FINDING} then click summary:has-text('Close…')",
+    "allow-list-draft": f"{_FINDING} then click summary:has-text('Allow-list') then a:has-text('same thing')",
+    "hunts": "/findings/savedhunt/",
+    "hunt": "/findings/savedhunt/ then a:has-text('Programs in temporary')",
+    "drift": "/findings/baseline/",
+    "baseline": "/findings/baseline/ then .field-shown_name a:has-text('Databases')",
+    "baseline-form": "/findings/baseline/add/",
+    "keys": "/ssh_keys/sshkey/",
+    "key": "/ssh_keys/sshkey/ then a:has-text('Deployment')",
+    "key-banned": "/ssh_keys/sshkey/?q=smith then .field-shown_name a",
+    "key-form": "/ssh_keys/sshkey/add/",
+    "key-zones": "/ssh_keys/keyzone/",
+    "key-zone-form": "/ssh_keys/keyzone/add/",
+    "key-removals": "/ssh_keys/keyremoval/",
+    "key-removal": "/ssh_keys/keyremoval/ then .field-shown_name a",
     "allow-list": "/findings/allowlistentry/",
+    "allow-list-entry": "/findings/allowlistentry/ then .field-shown_title a",
     "allow-list-form": "/findings/allowlistentry/add/",
     "hosts": "/inventory/host/",
-    "host": "/inventory/host/?state__exact=active .field-shown_name a",
+    "host": _HOST,
+    "changes": "/inventory/host/?q=db2 then .field-shown_name a then a:has-text('What changed')",
+    "timeline": f"{_HOST} then a:has-text('Timeline')",
+    "host-keys": "/inventory/host/?q=build1 then .field-shown_name a then a.sf-button:has-text('SSH keys')",
     "host-form": "/inventory/host/add/",
+    "host-import": "/inventory/host/import/",
+    "discoveries": "/inventory/discovery/",
+    "discovery": "/inventory/discovery/ then #result_list tbody th a",
+    "discovery-form": "/inventory/discovery/add/",
     "scans": "/scans/scan/",
-    "scan": "/scans/scan/?status__exact=done .field-shown_status a",
-    "rules": "/rules/rule/",
-    "rule": "/rules/rule/ .field-shown_title a",
+    "scan": "/scans/scan/?status__exact=done then .field-shown_status a",
+    "batches": "/scans/scanbatch/",
+    "batch": "/scans/scanbatch/ then #result_list tbody th a",
+    "queue": "/scans/scan/queue/",
     "schedules": "/scans/schedule/",
+    "schedule": "/scans/schedule/ then #result_list tbody th a",
     "schedule-form": "/scans/schedule/add/",
+    "rules": "/rules/rule/",
+    "rule": "/rules/rule/ then .field-shown_title a",
+    "attack": "/rules/rule/attack/",
+    "indicators": "/indicators/indicatorlist/",
+    "indicator-list": "/indicators/indicatorlist/ then .field-shown_name a",
     "credentials": "/inventory/credential/",
     "credential-form": "/inventory/credential/add/",
+    "credential-sets": "/inventory/credentialset/",
+    "credential-set-form": "/inventory/credentialset/add/",
+    "jump-hosts": "/inventory/jumphost/",
+    "jump-host-form": "/inventory/jumphost/add/",
+    "zones": "/inventory/zone/",
+    "zone-form": "/inventory/zone/add/",
+    "tags": "/inventory/tag/",
+    "users": "/auth/user/",
+    "user-form": "/auth/user/add/",
+    "tokens": "/accounts/apitoken/",
+    "token-form": "/accounts/apitoken/add/",
     "audit-log": "/auditlog/logentry/",
-    "record": "/findings/record/ .field-shown_identity a",
+    "audit-entry": "/auditlog/logentry/ then #result_list tbody th a",
+    "records": "/findings/record/",
+    "record": "/findings/record/ then .field-shown_identity a",
     "password": "/password_change/",
     "docs": "/api/v1/docs",
 }
@@ -53,11 +100,16 @@ def sign_in(page: Page, url: str, user: str, password: str) -> None:
 
 
 def visit(page: Page, url: str, address: str) -> None:
-    path, _, selector = address.partition(" ")
+    """Raises playwright's Error where a link is not there."""
+    path, *steps = address.split(" then ")
     page.goto(url + path)
-    if selector:
-        link = page.locator(selector).first.get_attribute("href")
-        page.goto(url + str(link))
+    for step in steps:
+        clicked = step.removeprefix("click ")
+        if clicked == step:
+            link = page.locator(step).first.get_attribute("href")
+            page.goto(urljoin(page.url, str(link)))
+        else:
+            page.locator(clicked).first.click()
     page.wait_for_load_state("networkidle")
 
 
@@ -87,7 +139,7 @@ def take(page: Page, options: argparse.Namespace, name: str, size: str, theme: s
 
 
 def named_address(text: str) -> tuple[str, str]:
-    """`start`, or `web1=/inventory/host/?q=web1 .field-shown_name a` for a page that has no name yet."""
+    """`start`, or `web1=/inventory/host/?q=web1 then .field-shown_name a` for a page that has no name yet."""
     name, has_address, address = text.partition("=")
     if not has_address and name not in PAGES:
         raise argparse.ArgumentTypeError(f"no page {name!r}: use one of {', '.join(PAGES)}, or NAME=ADDRESS")

@@ -73,17 +73,19 @@ class HuntAdmin(ConsoleAdmin):
         if not self.has_view_permission(request) or not request.user.has_perm("findings.view_record"):
             raise PermissionDenied
         rule = Rule.objects.filter(name=request.GET.get("rule", "")).first()
-        form = HuntForm(request.POST or None, initial=self.initial(request))
+        loaded = self.load(request)
+        form = HuntForm(request.POST or loaded or None)
         context: dict[str, Any] = {"rule": rule, "form": form}
         context["can_save"] = request.user.has_perm("findings.add_savedhunt")
-        if (request.method == "POST" or rule) and (form.is_valid() or not form.is_bound):
+        if (request.method == "POST" or rule or loaded) and (form.is_valid() or not form.is_bound):
             context |= self.run(request, form, rule)
         # Also the one that was saved just now.
         context["saved"] = list(services.saved_hunts())
-        return self.render_page(request, "console/pages/hunt.html", "Hunt", context)
+        title = loaded.get("name") or (rule.title if rule else "Over the whole fleet")
+        return self.render_page(request, "console/pages/hunt.html", title, context)
 
-    def initial(self, request: HttpRequest) -> dict[str, Any]:
-        """A saved hunt that the address names."""
+    def load(self, request: HttpRequest) -> dict[str, Any]:
+        """The saved hunt that the address names, as if it had been filled in: to open it is to run it."""
         name = request.GET.get("saved", "")
         saved = SavedHunt.objects.filter(name=name).first() if name else None
         return {"subject": saved.subject, "detection": saved.detection, "name": saved.name} if saved else {}

@@ -169,7 +169,7 @@ def _explanation(place: SshKeyPlace, key: SshKey, verdict: Verdict) -> str:
         return f"{what} is protected{reason}, and {who} no longer has it in {where}: somebody may be locked out."
     what += f" {WORDS[place.kind]} {who} in {where}"
     if verdict.fault == Fault.BANNED:
-        return f"{what}, and it is banned: {_shown(key.standing_reason) or 'no reason was given'}."
+        return f"{what}, and it is banned: {_shown(key.standing_reason).rstrip('.') or 'no reason was given'}."
     zone = verdict.zone.name if verdict.zone else ""
     if verdict.fault == Fault.OUT_OF_ZONE:
         return f"{what}, but belongs to zone {zone}, which this host is not in."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from auditlog.models import LogEntry
@@ -18,6 +19,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from sandfly_web.accounts import services
 from sandfly_web.accounts.actor import actor
+from sandfly_web.accounts.audit import count_refused
 from sandfly_web.accounts.models import ApiToken, HostLimit
 from sandfly_web.accounts.roles import Description
 from sandfly_web.console.site import ConsoleAdmin, LargeTable, ReadOnlyAdmin
@@ -35,6 +37,7 @@ if admin.site.is_registered(LogEntry):
 
 # Of a change, in the list; its page has all.
 LISTED_FIELDS = 4
+REFUSED_DAYS = 30
 ROLE_HELP = " · ".join(f"{value}: {text}" for value, text in Description.choices)
 
 
@@ -59,10 +62,10 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[type-arg]  # not
     fieldsets = [
         (None, {"fields": ["username", "password", "email"]}),
         ("Rights", {"fields": ["is_active", "groups"], "description": ROLE_HELP}),
-        ("History", {"fields": ["last_login", "date_joined"]}),
+        ("History", {"fields": ["last_login", "refused_sign_ins", "date_joined"]}),
     ]
     add_fieldsets = [(None, {"fields": ["username", "usable_password", "password1", "password2", "groups"]})]
-    readonly_fields = ["last_login", "date_joined"]
+    readonly_fields = ["last_login", "refused_sign_ins", "date_joined"]
     filter_horizontal = ()
     inlines = [HostLimitInline]
 
@@ -88,6 +91,10 @@ class UserAdmin(DjangoUserAdmin, ConsoleAdmin):  # type: ignore[type-arg]  # not
         if field is not None and db_field.name == "groups":
             field.label, field.help_text = "Roles", ""
         return field
+
+    @display(description="Refused sign-ins")
+    def refused_sign_ins(self, user: User) -> str:
+        return f"{count_refused(user, timezone.now() - timedelta(days=REFUSED_DAYS))} in the last {REFUSED_DAYS} days"
 
     @display(description="Roles")
     def roles(self, user: User) -> str:

@@ -17,6 +17,7 @@ from django.db.models.signals import pre_save
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from auditlog.models import LogEntry
     from django.contrib.auth.models import User
@@ -126,6 +127,33 @@ def created_entry(model: type[LogEntry], thing: Model, values: dict[str, str]) -
         action=model.Action.CREATE,
         changes={name: ["", value] for name, value in values.items() if value},
     )
+
+
+def record_sign_in(user: User | None, *, is_accepted: bool) -> None:
+    """Somebody tried to sign in, as this user or, without one, with a name that nobody has: that name is not kept."""
+    from auditlog.models import LogEntry  # noqa: PLC0415 - models are loaded only now
+    from django.contrib.auth.models import User  # noqa: PLC0415 - models are loaded only now
+    from django.contrib.contenttypes.models import ContentType  # noqa: PLC0415 - models are loaded only now
+
+    entry = LogEntry(
+        content_type=ContentType.objects.get_for_model(User),
+        object_pk=str(user.pk) if user else "",
+        object_id=user.pk if user else None,
+        object_repr=user.get_username() if user else "a name that nobody has",
+        action=LogEntry.Action.ACCESS,
+        changes={"sign_in": ["", "accepted" if is_accepted else "refused"]},
+        actor=user if is_accepted else None,
+    )
+    # Saving it tells the log's own receiver, which fills in the address.
+    entry.save()
+
+
+def count_refused(user: User, since: datetime) -> int:
+    """Sign-ins as this user that were refused since then; of those after too many, none is counted."""
+    from auditlog.models import LogEntry  # noqa: PLC0415 - models are loaded only now
+
+    of_user = LogEntry.objects.get_for_object(user).filter(action=LogEntry.Action.ACCESS, timestamp__gte=since)
+    return int(of_user.filter(changes__sign_in__1="refused").count())
 
 
 class AuditMiddleware(AuditlogMiddleware):

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import User
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 
+from sandfly_web.accounts.audit import record_sign_in
 from sandfly_web.accounts.logins import forget_attempts, may_try
 from sandfly_web.accounts.services import find_token_user
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, User
+    from django.contrib.auth.models import AbstractBaseUser
     from django.http import HttpRequest
     from rest_framework.request import Request
 
@@ -30,6 +32,9 @@ class ThrottledBackend(ModelBackend):
         user = super().authenticate(request, username, password, **kwargs)
         if user is not None:
             forget_attempts(username, address)
+        # A known name costs a refused attempt no more than an unknown one, so that its time tells nothing.
+        known = user or User.objects.filter(username=username).first()
+        record_sign_in(known, is_accepted=user is not None)
         return user
 
 

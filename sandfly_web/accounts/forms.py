@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.conf import settings
 from unfold.forms import AuthenticationForm
 
 from sandfly_web.accounts.logins import MAX_ATTEMPTS, WINDOW
@@ -18,3 +19,8 @@ class SignInForm(AuthenticationForm):
     """Says the same whether the name, the password or the number of attempts was wrong."""
 
     error_messages: ClassVar[dict[str, str]] = {**AuthenticationForm.error_messages, "invalid_login": REFUSED}
+
+    @property
+    def banner(self) -> str:
+        """The installation's own words above the form, such as who may sign in and that use is recorded."""
+        return str(settings.LOGIN_BANNER)

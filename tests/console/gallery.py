@@ -1,4 +1,4 @@
-"""The pictures of the documentation, taken in a demo: what an analyst sees on the way to a closed finding, then the rest.
+"""The pictures of the documentation, taken in a demo: the way to a closed finding, then other pages.
 
 Where `pngquant` is installed they are made small; 256 colours are enough for a console.
 """

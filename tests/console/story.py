@@ -1,4 +1,4 @@
-"""What people did in the demo's installation, through the API: enrolling, triage, SSH keys, drift, schedules, discovery."""
+"""What people did in the demo, through the API: enrolling, triage, SSH keys, drift, schedules, discovery."""
 
 from __future__ import annotations
 

@@ -103,6 +103,38 @@ def test_what_was_typed_as_a_name_is_not_kept(user: Any) -> None:
     assert "mistake" not in str(LoginAttempts.objects.values())
 
 
+def test_the_installations_banner_stands_above_the_form_as_text(settings: Any) -> None:
+    settings.LOGIN_BANNER = "Authorized use only. <b>Use is recorded.</b>"
+
+    page = Client().get(reverse("admin:login")).content.decode()
+
+    assert "Authorized use only. &lt;b&gt;Use is recorded.&lt;/b&gt;" in page
+    assert page.index("sf-banner") < page.index("login-form")
+
+
+def test_no_banner_leaves_no_empty_box() -> None:
+    assert "sf-banner" not in Client().get(reverse("admin:login")).content.decode()
+
+
+def test_refused_sign_ins_are_counted_on_the_users_page_and_told_in_the_audit_log(make: WebMake, user: Any) -> None:
+    from auditlog.models import LogEntry
+
+    fail(user, 3)
+    fail(user, 1, name="nobody-has-this")
+    assert is_in(sign_in(user, RIGHT))
+    admin = Client()
+    admin.force_login(make.person("admin"))
+
+    page = admin.get(reverse("admin:auth_user_change", args=[user.pk])).content.decode()
+    told = LogEntry.objects.filter(changes__has_key="sign_in").order_by("id")
+
+    assert "3 in the last 30 days" in page
+    assert [entry.changes["sign_in"][1] for entry in told] == ["refused"] * 4 + ["accepted"]
+    assert [entry.object_repr for entry in told][2:] == [user.username, "a name that nobody has", user.username]
+    assert {entry.remote_addr for entry in told} == {"192.0.2.1"}
+    assert "nobody-has-this" not in str(list(told.values()))
+
+
 def test_session_ends_after_a_working_day(user: Any) -> None:
     answer = sign_in(user, RIGHT)
 

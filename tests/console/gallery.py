@@ -89,7 +89,7 @@ class Gallery:
             visit(page, self.url, PAGES["allow-list-draft"])
             page.fill("#id_title", "Health check of the balancer")
             page.fill("#id_reason", "CHG-1502: it is unpacked to /tmp on every start until release 4.2.")
-            page.click("button[name=_save], button:has-text('Save')")
+            page.locator("button:has-text('Save')").first.click()
             page.wait_for_selector("#allowlist-preview")
             self.keep(page, "allow-list-preview-light")
             visit(page, self.url, PAGES["close"])

@@ -160,6 +160,23 @@ def test_controls_of_the_theme_work_without_compiling_anything(make: WebMake, vi
     assert [text for text in visit.errors if "unsafe-eval" not in text] == []
 
 
+def test_moments_are_told_in_utc_and_on_hover_in_the_browsers_own_time(make: WebMake, visit: Visit) -> None:
+    make.finding(make.host(), rule=make.rule())
+    page = visit.page
+
+    visit.sign_in(person(make, "analyst").username)
+    page.goto(f"{visit.url}/findings/finding/")
+    moment = page.locator("#result_list time").first
+    before = str(moment.get_attribute("title"))
+    moment.hover()
+    page.wait_for_selector("#result_list time[data-sf-local]")
+    local = page.evaluate("(text) => new Date(text).toLocaleString()", moment.get_attribute("datetime"))
+
+    assert before.endswith(" UTC")
+    assert moment.get_attribute("title") == f"{before} ({local} here)"
+    assert visit.errors == []
+
+
 def test_list_is_walked_by_keys_and_opened_by_enter(make: WebMake, visit: Visit) -> None:
     titles = ("First of them", "Second of them", "Third of them")
     for title, level in zip(titles, ("critical", "high", "low"), strict=True):

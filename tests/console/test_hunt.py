@@ -51,6 +51,8 @@ def test_a_hunt_is_saved_loaded_and_deleted(make: WebMake, analyst: Client) -> N
 
     assert "?saved=mallory%20%26%20friends" in first
     assert "username: mallory" in page
+    # To open it is to run it.
+    assert "1 match on 1 host." in page
     assert not SavedHunt.objects.exists()
 
 

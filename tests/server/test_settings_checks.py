@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from sandfly_web.checks import check_scan_numbers, check_scan_times
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_an_installation_behind_tls_passes_djangos_own_checks_for_deployment():
+    names = {name: value for name, value in os.environ.items() if not name.startswith("DJANGO_")}
+    own = {"SANDFLY_TLS": "1", "SANDFLY_SECRET_KEY": secrets.token_urlsafe(60), "SANDFLY_ALLOWED_HOSTS": "s.example"}
+    argv = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+
+    found = subprocess.run(argv, cwd=ROOT, env=names | own, capture_output=True, text=True, check=False)
+
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 def ids():

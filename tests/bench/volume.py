@@ -28,6 +28,8 @@ USER = "volume"
 HOST_NAMES = r"^volume-[0-9]{6}$"
 SCANS_PER_HOST = 10
 RECORDS_PER_HOST = 50
+# The key that every host lets in.
+EVERYWHERE = "SHA256:volume-everywhere"
 
 # `%(hosts)s` and `%(findings)s` are numbers. Skewed as fleets are: few hosts and rules have most findings, few
 # findings are bad, most are open: the worst case for what counts or orders the unresolved.
@@ -107,6 +109,37 @@ STATEMENTS = {
             jsonb_build_object('name', 'thing-' || k), jsonb_build_object('name', 'thing-' || k, 'uid', k), '[]',
             now() - interval '60 days', now(), md5('scan' || n || '/0')::uuid, true
         FROM generate_series(0, %(hosts)s - 1) n, generate_series(1, %(records)s) k""",
+    # One key that opens every host, and one of every tenth host's root that opens the next ten.
+    "ssh keys": """
+        INSERT INTO ssh_keys_sshkey (fingerprint, algorithm, bits, comment, use, first_seen_at, created_at)
+        SELECT 'SHA256:volume-everywhere', 'ssh-ed25519', 256, 'deploy', 'user', now(), now()
+        UNION ALL SELECT 'SHA256:volume-' || n, 'ssh-ed25519', 256, 'root@' || n, 'user', now(), now()
+        FROM generate_series(0, %(hosts)s - 1, 10) n
+        UNION ALL SELECT 'SHA256:volume-host-' || n || '-' || k, 'ssh-rsa', 3072, '', 'host', now(), now()
+        FROM generate_series(0, %(hosts)s - 1) n, generate_series(1, 3) k""",
+    "ssh accounts": """
+        INSERT INTO ssh_keys_sshaccount (host_id, username, is_root)
+        SELECT md5('host' || n)::uuid, name, name = 'root'
+        FROM generate_series(0, %(hosts)s - 1) n, unnest(ARRAY['root', 'deploy']) name""",
+    "ssh places": """
+        INSERT INTO ssh_keys_sshkeyplace (host_id, key_id, account_id, kind, identity_digest, path, area, is_encrypted,
+            options, names, is_current, first_seen_at, last_seen_at)
+        SELECT account.host_id, key.id, account.id, place.kind, md5(key.id || place.kind) || md5(account.id || ''),
+            '/root/.ssh/' || place.kind, place.area, place.is_encrypted, '[]', '[]', true, now(), now()
+        FROM (
+            SELECT n, 'SHA256:volume-everywhere' AS mark, 'authorized_key' AS kind, name, '' AS area,
+                NULL::boolean AS is_encrypted
+            FROM generate_series(0, %(hosts)s - 1) n, unnest(ARRAY['root', 'deploy']) name
+            UNION ALL SELECT n, 'SHA256:volume-' || greatest(n / 10 * 10 - 10, 0), 'authorized_key', 'root', '', NULL
+            FROM generate_series(0, %(hosts)s - 1) n
+            UNION ALL SELECT n, 'SHA256:volume-' || n, 'private_key', 'root', 'home', n %% 20 = 0
+            FROM generate_series(0, %(hosts)s - 1, 10) n
+            UNION ALL SELECT n, 'SHA256:volume-host-' || n || '-' || k, 'private_key', 'root', 'host', false
+            FROM generate_series(0, %(hosts)s - 1) n, generate_series(1, 3) k
+        ) place
+        JOIN ssh_keys_sshkey key ON key.fingerprint = place.mark
+        JOIN ssh_keys_sshaccount account ON account.host_id = md5('host' || place.n)::uuid
+            AND account.username = place.name""",
 }
 # Rules in the order of their weight, each with a place.
 RULES = """
@@ -115,7 +148,7 @@ RULES = """
     FROM rules_rule WHERE type = 'detection'"""
 ANALYZED = (
     "inventory_host", "inventory_host_tags", "scans_scan", "findings_finding", "findings_record", "findings_hostrisk",
-    "findings_riskday",
+    "findings_riskday", "ssh_keys_sshkey", "ssh_keys_sshaccount", "ssh_keys_sshkeyplace",
 )  # fmt: skip
 
 
@@ -183,11 +216,12 @@ def set_defaults(cursor: Any) -> list[tuple[str, str]]:
     from django.db.models import NOT_PROVIDED
 
     from sandfly_web.findings.models import Finding, FindingEvent, Record
+    from sandfly_web.findings.ssh_keys.models import SshAccount, SshKey, SshKeyPlace
     from sandfly_web.inventory.models import Host, Tag
     from sandfly_web.scans.models import Scan
 
     done = []
-    for model in (Tag, Host, Scan, Finding, FindingEvent, Record):
+    for model in (Tag, Host, Scan, Finding, FindingEvent, Record, SshKey, SshAccount, SshKeyPlace):
         for field in model._meta.local_concrete_fields:
             is_plain = field.default is not NOT_PROVIDED or field.empty_strings_allowed
             if field.null or field.primary_key or field.is_relation or not is_plain:
@@ -218,6 +252,7 @@ def console_addresses() -> list[str]:
     from django.urls import reverse
 
     from sandfly_web.findings.models import Finding
+    from sandfly_web.findings.ssh_keys.models import SshKey
     from sandfly_web.inventory.models import Tag
 
     lists = [
@@ -262,6 +297,8 @@ def console_addresses() -> list[str]:
         reverse("admin:findings_finding_change", args=[finding.pk]),
         reverse("admin:rules_rule_change", args=[finding.rule_id]),
         reverse("admin:scans_scan_change", args=[finding.last_scan_id]),
+        reverse("admin:ssh_keys_sshkey_change", args=[SshKey.objects.get(fingerprint=EVERYWHERE).pk]),
+        reverse("admin:inventory_host_ssh", args=[busiest]),
     ]
 
 
@@ -269,8 +306,10 @@ def api_addresses() -> list[str]:
     """Every list of the API and the filters that programs poll with."""
     from sandfly_web.api.urls import router
     from sandfly_web.findings.models import Finding
+    from sandfly_web.findings.ssh_keys.models import SshKey
     from sandfly_web.inventory.models import Host
 
+    key = SshKey.objects.get(fingerprint=EVERYWHERE)
     host, finding = Host.objects.order_by("name")[0], Finding.objects.order_by("id")[0]
     lists = [f"/api/v1/{prefix}" for prefix, _view, _base in router.registry]
     return [
@@ -297,6 +336,9 @@ def api_addresses() -> list[str]:
         f"/api/v1/scans?host={host.pk}",
         f"/api/v1/records?host={host.pk}",
         "/api/v1/records?subject=user",
+        f"/api/v1/ssh-keys/{key.pk}/reach",
+        f"/api/v1/ssh-key-places?key={key.pk}",
+        *(f"/api/v1/ssh-paths?host={host.pk}&direction={direction}" for direction in ("from", "to")),
     ]
 
 

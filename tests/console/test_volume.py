@@ -19,7 +19,7 @@ def counted(hosts: int, findings: int) -> dict[str, int]:
         addresses = [
             address
             for address in (*volume.console_addresses(), *volume.api_addresses())
-            if not address.endswith("/change/")
+            if not address.endswith(("/change/", "/ssh/"))
         ]
         for place, answer in enumerate(volume.measure(addresses, rounds=0)):
             assert answer.status in {200, 302}, answer

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sandfly_web.findings.ssh_keys import paths
 from sandfly_web.findings.ssh_keys.models import SshAccount, SshKey
 from sandfly_web.findings.ssh_keys.paths import Start, radius, reach, reached_by
 from sandfly_web.findings.ssh_keys.spread import Link, spread
@@ -142,3 +143,26 @@ def test_keys_that_are_gone_open_nothing(keys: Keys) -> None:
     keys.visit(second)
 
     assert names(reach(Start(host=first))) == []
+
+
+def test_of_many_accounts_the_same_is_reached_as_of_few(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = (keys.make.host() for _ in range(3))
+    keys.visit(first, keys.authorized("root", "everywhere"), keys.private("alice", "a"))
+    keys.visit(second, keys.authorized("root", "everywhere"), keys.authorized("root", "a"))
+    keys.visit(third, keys.authorized("deploy", "a"), keys.private("deploy", "unrelated"))
+    start = Start(key=SshKey.objects.get(fingerprint=mark("everywhere")))
+    few = reach(start)
+    monkeypatch.setattr(paths, "MAX_NAMED", 0)
+
+    assert reach(start) == few
+    assert (len(few.accounts), radius(few).host_count) == (3, 3)
+
+
+def test_keys_that_sign_in_nowhere_take_no_room(keys: Keys) -> None:
+    first, second = keys.make.host(), keys.make.host()
+    keys.visit(first, *(keys.private("root", f"idle{n}") for n in range(5)), keys.private("root", "a"))
+    keys.visit(second, keys.authorized("root", "a"))
+
+    found = reach(Start(account=account(first, "root")), limit=3)
+
+    assert (names(found), found.is_cut) == ([("root", 1, True)], False)

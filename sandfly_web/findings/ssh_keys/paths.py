@@ -11,13 +11,22 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q
+from django.db import connection
+from django.db.models import Exists, F, OuterRef, Q, TextField
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Cast, Coalesce
 
 from sandfly_web.findings.ssh_keys.models import SshAccount, SshKey, SshKeyPlace
 from sandfly_web.findings.ssh_keys.spread import MAX_DEPTH, MAX_NODES, Link, Reach, spread
 from sandfly_web.inventory.models import Host
 
 Kind = SshKeyPlace.Kind
+# More ids than this are not sent to the database.
+MAX_NAMED = 2000
+# As text: identifiers of a fleet's hosts are only counted.
+HOST = Cast("host_id", TextField())
+# Null, whether there is a passphrase is not known, is as good as one.
+LOCKED = Coalesce(F("is_encrypted"), True)
 
 
 @dataclass(frozen=True)
@@ -71,63 +80,72 @@ def reached_by(start: Start, depth: int = MAX_DEPTH, limit: int = MAX_NODES) -> 
 
 
 def held_by(accounts: Collection[int]) -> Iterator[Link]:
-    """Private keys that these accounts can read: their own, all of the host for root, and those that all can read."""
-    known = list(SshAccount.objects.filter(pk__in=accounts).values_list("pk", "host_id", "is_root"))
-    anybody = {host: pk for pk, host, _ in known}
-    roots = {host: pk for pk, host, is_root in known if is_root}
-    own = {pk for pk, _, _ in known}
-    readable = Q(account__in=own) | Q(host__in=list(roots)) | Q(host__in=list(anybody), is_shared=True)
-    rows = _current(Kind.PRIVATE).filter(readable, key__isnull=False)
-    for account, host, key, encrypted in rows.values_list("account_id", "host_id", "key_id", "is_encrypted"):
-        holder = account if account in own else roots.get(host, anybody.get(host))
-        if holder is not None:
-            yield Link(holder, key, encrypted is not False)
-
-
-def opened_by(keys: Collection[int]) -> Iterator[Link]:
-    """Accounts that these keys sign in to."""
-    rows = _current(Kind.AUTHORIZED).filter(key__in=keys, account__isnull=False)
-    for account, key, restricted in rows.values_list("account_id", "key_id", "is_restricted"):
-        yield Link(account, key, restricted)
-
-
-def opening(accounts: Collection[int]) -> Iterator[Link]:
-    """Keys that sign in to these accounts."""
-    rows = _current(Kind.AUTHORIZED).filter(account__in=accounts, key__isnull=False)
-    for account, key, restricted in rows.values_list("account_id", "key_id", "is_restricted"):
-        yield Link(account, key, restricted)
+    """Private keys that these accounts can read and that sign in somewhere."""
+    # Every host has several keys that only identify it: ways that lead nowhere would crowd out those that do.
+    opens = SshKeyPlace.objects.filter(key=OuterRef("key"), kind=Kind.AUTHORIZED, is_current=True)
+    if len(accounts) <= MAX_NAMED:
+        return _readings(Q(Exists(opens), host__ssh_accounts__in=_listed(accounts)))
+    # Of very many it is quicker to read what anybody can read.
+    return (link for link in _readings(Q(Exists(opens))) if link.account in accounts)
 
 
 def holding(keys: Collection[int]) -> Iterator[Link]:
     """Accounts that can read these private keys: `held_by` seen from the key."""
-    rows = list(
-        _current(Kind.PRIVATE)
-        .filter(key__in=keys)
-        .values_list("account_id", "host_id", "key_id", "is_encrypted", "is_shared")
+    return _readings(Q(key__in=_listed(keys)))
+
+
+def _readings(about: Q) -> Iterator[Link]:
+    """Who can read a private key: its owner, root of its host, and everybody there when it lies open."""
+    owner, root, open_to_all = (
+        Q(account=F("host__ssh_accounts")),
+        Q(host__ssh_accounts__is_root=True),
+        Q(is_shared=True),
     )
-    everybody: dict[Any, list[tuple[int, bool]]] = {}
-    for pk, host, is_root in SshAccount.objects.filter(host__in={row[1] for row in rows}).values_list(
-        "pk", "host_id", "is_root"
-    ):
-        everybody.setdefault(host, []).append((pk, is_root))
-    for owner, host, key, encrypted, shared in rows:
-        for pk, is_root in everybody.get(host, ()):
-            if pk == owner or is_root or shared:
-                yield Link(pk, key, encrypted is not False)
+    rows = _current(Kind.PRIVATE).filter(
+        about & (owner | root | open_to_all), host__ssh_accounts__isnull=False, key__isnull=False
+    )
+    return _read(rows.values_list("host__ssh_accounts", "key_id", LOCKED, HOST))
+
+
+def opened_by(keys: Collection[int]) -> Iterator[Link]:
+    """Accounts that these keys sign in to."""
+    return _sign_ins(key__in=_listed(keys), account__isnull=False)
+
+
+def opening(accounts: Collection[int]) -> Iterator[Link]:
+    """Keys that sign in to these accounts."""
+    return _sign_ins(account__in=_listed(accounts), key__isnull=False)
+
+
+def _sign_ins(**about: Any) -> Iterator[Link]:
+    rows = _current(Kind.AUTHORIZED).filter(**about)
+    return _read(rows.values_list("account_id", "key_id", "is_restricted", HOST))
 
 
 def _current(kind: str) -> Any:
     return SshKeyPlace.objects.filter(kind=kind, is_current=True).order_by("pk")
 
 
+def _read(rows: Any) -> Iterator[Link]:
+    """As the database driver gives them: there may be one for each account of a fleet."""
+    with connection.cursor() as cursor:
+        cursor.execute(*rows.query.sql_with_params())
+        yield from map(Link._make, cursor.fetchall())
+
+
+def _listed(ids: Collection[int]) -> RawSQL:
+    """One parameter however many ids there are: a list of 20,000 takes Django and PostgreSQL seconds to read."""
+    return RawSQL("SELECT unnest(%s::bigint[])", [list(ids)])
+
+
 def radius(found: Reach, beginning: Collection[int] = (), limit: int = 1000) -> Radius:
-    """The reached accounts with names, nearest first; hosts are counted over all of them. Four queries at most."""
-    ids = [pk for pk, step in found.accounts.items() if step.origin is not None and pk not in beginning]
-    ids.sort(key=lambda pk: (pk not in found.sure_accounts, found.accounts[pk].hops, pk))
-    hosts = dict(SshAccount.objects.filter(pk__in=ids).values_list("pk", "host_id"))
-    ids = [pk for pk in ids if pk in hosts]
-    sure = {hosts[pk] for pk in ids if pk in found.sure_accounts}
-    return Radius(_named(found, ids[:limit]), len(set(hosts.values())), len(sure), found.is_cut or len(ids) > limit)
+    """The reached accounts with names, nearest first; hosts are counted over all of them. Three queries at most."""
+    own, sure = set(beginning), found.sure_accounts
+    steps = {pk: step for pk, step in found.accounts.items() if step.origin is not None and pk not in own}
+    ids = [pk for *_, pk in sorted((pk not in sure, step.hops, pk) for pk, step in steps.items())]
+    hosts = {step.host for step in steps.values()}
+    sure_hosts = {step.host for pk, step in steps.items() if pk in sure}
+    return Radius(_named(found, ids[:limit]), len(hosts), len(sure_hosts), found.is_cut or len(ids) > limit)
 
 
 def _named(found: Reach, ids: list[int]) -> list[Reached]:
@@ -138,9 +156,9 @@ def _named(found: Reach, ids: list[int]) -> list[Reached]:
     return [
         Reached(accounts[pk], keys[key], accounts.get(before.get(pk)), step.hops, pk in found.sure_accounts)
         for pk in ids
-        if (step := found.accounts[pk]) and (key := via[pk]) in keys
+        if pk in accounts and (step := found.accounts[pk]) and (key := via[pk]) in keys
     ]
 
 
 def _by_id(rows: Any, ids: Iterable[int | None]) -> dict[Any, Any]:
-    return {row.pk: row for row in rows.filter(pk__in=set(ids))}
+    return {row.pk: row for row in rows.filter(pk__in=set(ids)).order_by()}

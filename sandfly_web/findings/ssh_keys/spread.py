@@ -19,18 +19,20 @@ class Link(NamedTuple):
     account: int
     key: int
     is_weak: bool
+    # Of the account.
+    host: str = ""
 
 
 # Given new accounts, links to the keys that these hold; given new keys, links to the accounts that these open.
 Follow = Callable[[Collection[int]], Iterable[Link]]
 
 
-@dataclass(frozen=True)
-class Step:
-    """How an account or key was reached first: from what and after how many sign-ins."""
+class Step(NamedTuple):
+    """How an account or key was reached first: from what and after how many sign-ins; of an account, on which host."""
 
     origin: int | None
     hops: int
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def spread(
     First by links that take nothing more, then by all: what only the second way reaches is not sure. To learn who gets
     there, give what leads to accounts for `holds` and what leads to keys for `opens`.
     """
+    holds, opens = _Asked(holds, by_account=True), _Asked(opens, by_account=False)
     firmly = _Walk(holds, opens, limit, is_firm=True).run(accounts, keys, depth)
     anyhow = _Walk(holds, opens, limit, is_firm=False).run(accounts, keys, depth)
     # The firm way is told where there is one, though a weaker way may be shorter.
@@ -79,6 +82,22 @@ def spread(
         frozenset(firmly.keys),
         firmly.is_cut or anyhow.is_cut,
     )
+
+
+class _Asked:
+    """Links that are read once, though two walks ask for them."""
+
+    def __init__(self, links: Follow, *, by_account: bool) -> None:
+        self.links, self.by_account = links, by_account
+        self.asked: set[int] = set()
+        self.known: dict[int, list[Link]] = {}
+
+    def __call__(self, those: Collection[int]) -> Iterable[Link]:
+        new = set(those) - self.asked
+        self.asked |= new
+        for link in self.links(new) if new else ():
+            self.known.setdefault(link.account if self.by_account else link.key, []).append(link)
+        return [link for one in those if one in self.known for link in self.known[one]]
 
 
 class _Walk:
@@ -108,17 +127,23 @@ class _Walk:
     def _keys(self, accounts: list[int], hops: int) -> list[int]:
         new: list[int] = []
         for link in self._follow(self.holds, accounts):
-            if link.key not in self.keys and self._has_room():
-                self.keys[link.key] = Step(link.account, hops)
-                new.append(link.key)
+            if link.key in self.keys:
+                continue
+            if not self._has_room():
+                break
+            self.keys[link.key] = Step(link.account, hops)
+            new.append(link.key)
         return new
 
     def _accounts(self, keys: list[int], hops: int) -> list[int]:
         new: list[int] = []
         for link in self._follow(self.opens, keys):
-            if link.account not in self.accounts and self._has_room():
-                self.accounts[link.account] = Step(link.key, hops)
-                new.append(link.account)
+            if link.account in self.accounts:
+                continue
+            if not self._has_room():
+                break
+            self.accounts[link.account] = Step(link.key, hops, link.host)
+            new.append(link.account)
         return new
 
     def _leads_on(self, keys: list[int]) -> bool:
@@ -127,7 +152,8 @@ class _Walk:
     def _follow(self, links: Follow, those: list[int]) -> Iterable[Link]:
         if not those:
             return ()
-        return (link for link in links(those) if not (self.is_firm and link.is_weak))
+        found = links(those)
+        return [link for link in found if not link.is_weak] if self.is_firm else found
 
     def _has_room(self) -> bool:
         if len(self.accounts) + len(self.keys) < self.limit:

@@ -30,6 +30,9 @@ LAST_VISITS = 200
 MIN_VISITS = 5
 # Of the last visits this share may fail with their probe, whatever their number.
 CRASH_SHARE = 0.02
+# What a visit cost is its host's own word: none counts for more than so many times the limit, or a single host that
+# lies would stop the visits to all others.
+MOST_TIMES_LIMIT = 4
 PROBE_FAILED = ["probe_crashed", "probe_killed", "probe_timed_out", "visit_deadline", "report_truncated"]
 NAMED_RULES = 3
 
@@ -37,12 +40,16 @@ _LAST = """
     SELECT watched.id, watched.max_cpu_s, watched.max_memory_mib, watched.max_wall_s, watched.max_crashes, seen.*
     FROM {table} AS watched CROSS JOIN LATERAL (
         SELECT count(*) AS visits, count(*) FILTER (WHERE error_code = ANY(%(failed)s)) AS crashes,
-            count(*) FILTER (WHERE wall_s > 0) AS probes, coalesce(avg(cpu_s) FILTER (WHERE wall_s > 0), 0) AS cpu_s,
-            coalesce(avg(memory) FILTER (WHERE wall_s > 0), 0) / 1048576 AS memory_mib,
-            coalesce(avg(wall_s) FILTER (WHERE wall_s > 0), 0) AS wall_s
+            count(DISTINCT host_id) AS hosts,
+            count(DISTINCT host_id) FILTER (WHERE error_code = ANY(%(failed)s)) AS crash_hosts,
+            count(*) FILTER (WHERE wall_s > 0) AS probes,
+            coalesce(avg(least(cpu_s, %(most)s * watched.max_cpu_s)) FILTER (WHERE wall_s > 0), 0) AS cpu_s,
+            coalesce(avg(least(memory / 1048576, %(most)s * watched.max_memory_mib)) FILTER (WHERE wall_s > 0), 0)
+                AS memory_mib,
+            coalesce(avg(least(wall_s, %(most)s * watched.max_wall_s)) FILTER (WHERE wall_s > 0), 0) AS wall_s
         FROM (
-            SELECT error_code, (cost ->> 'probe_cpu_s')::float AS cpu_s, (cost ->> 'probe_wall_s')::float AS wall_s,
-                (cost ->> 'probe_max_rss_bytes')::float AS memory
+            SELECT host_id, error_code, (cost ->> 'probe_cpu_s')::float AS cpu_s,
+                (cost ->> 'probe_wall_s')::float AS wall_s, (cost ->> 'probe_max_rss_bytes')::float AS memory
             FROM scans_scan AS scan WHERE scan.{column} = watched.id AND scan.observed_at > %(since)s
                 AND scan.observed_at >= watched.watched_from
             ORDER BY scan.observed_at DESC LIMIT %(last)s
@@ -62,7 +69,7 @@ BATCHES = _LAST.format(
 
 
 class Last(NamedTuple):
-    """The limits of a schedule or batch, and its last visits. `visits` were reported, `probes` of them ran one."""
+    """The limits of a schedule or batch, and its last visits: those that were reported, of which `probes` ran one."""
 
     id: Any
     max_cpu_s: int
@@ -71,6 +78,8 @@ class Last(NamedTuple):
     max_crashes: int
     visits: int
     crashes: int
+    hosts: int
+    crash_hosts: int
     probes: int
     cpu_s: float
     memory_mib: float
@@ -88,7 +97,9 @@ class Trip:
 def watch(now: datetime) -> int:
     """Pause what passed its limits; returns how many. A query for schedules and one for batches."""
     tripped = 0
-    parameters: dict[str, Any] = {"failed": PROBE_FAILED, "since": now - WINDOW, "last": LAST_VISITS}
+    parameters: dict[str, Any] = {
+        "failed": PROBE_FAILED, "since": now - WINDOW, "last": LAST_VISITS, "most": MOST_TIMES_LIMIT,
+    }  # fmt: skip
     for model, query in ((Schedule, SCHEDULES), (ScanBatch, BATCHES)):
         with connection.cursor() as cursor:
             cursor.execute(query, parameters)
@@ -102,7 +113,9 @@ def watch(now: datetime) -> int:
 
 def judge(last: Last) -> Trip | None:
     """The limit that these visits pass, if any. Pure."""
-    if last.crashes > max(last.max_crashes, last.visits * CRASH_SHARE):
+    # On a few of many hosts it is theirs: who kills the probe on one of them must not stop the visits to the others.
+    is_common = last.crash_hosts > min(last.max_crashes, last.hosts // 2)
+    if is_common and last.crashes > max(last.max_crashes, last.visits * CRASH_SHARE):
         return Trip(f"{last.crashes} of the last {last.visits} probes crashed or ran out of time", "crash")
     if last.probes < MIN_VISITS:
         return None

@@ -24,9 +24,11 @@ MIB = 1 << 20
 def visits(make, ingest):
     """Reports of visits of a schedule, as ingest takes them."""
 
-    def run(schedule, count, *, cpu_s=1.0, memory_mib=20, wall_s=2.0, code="", arch="amd64", plan=None, at=NOW):
+    def run(
+        schedule, count, *, cpu_s=1.0, memory_mib=20, wall_s=2.0, code="", arch="amd64", plan=None, at=NOW, host=None
+    ):
         for number in range(count):
-            scan = make.scan(schedule=schedule, in_flight=True, status="running", plan=plan)
+            scan = make.scan(host, schedule=schedule, in_flight=True, status="running", plan=plan)
             cost = Cost(probe_wall_s=wall_s, probe_cpu_s=cpu_s, probe_max_rss_bytes=memory_mib * MIB)
             fields = {
                 "cost": cost,
@@ -118,10 +120,31 @@ def test_hosts_that_cannot_be_reached_are_no_failed_probes(visits, schedule):
 
 def test_a_few_failures_among_many_visits_are_the_hosts_own():
     limits = {"id": 1, "max_cpu_s": 30, "max_memory_mib": 96, "max_wall_s": 100, "max_crashes": 1}
-    usual = {"probes": 90, "cpu_s": 1.0, "memory_mib": 20.0, "wall_s": 2.0}
+    usual = {"hosts": 90, "crash_hosts": 2, "probes": 90, "cpu_s": 1.0, "memory_mib": 20.0, "wall_s": 2.0}
 
     assert judge(Last(**limits, **usual, visits=100, crashes=2)) is None
     assert judge(Last(**limits, **usual, visits=90, crashes=2)) is not None
+
+
+def test_whoever_kills_the_probe_on_one_host_stops_no_visits_to_the_others(make, visits, schedule):
+    visits(schedule, 6)
+    visits(schedule, 20, code="probe_killed", host=make.host())
+
+    assert paused(schedule) == ""
+
+
+def test_the_only_host_of_a_schedule_pauses_it(make, visits, schedule):
+    visits(schedule, 4, code="probe_crashed", host=make.host())
+
+    assert "4 of the last 4 probes crashed" in paused(schedule)
+
+
+@pytest.mark.parametrize("lie", [{"cpu_s": 1e9}, {"memory_mib": 1 << 30}, {"wall_s": 1e9}])
+def test_a_host_that_lies_about_what_it_cost_stops_no_visits_to_the_others(make, visits, schedule, lie):
+    visits(schedule, 6)
+    visits(schedule, 1, host=make.host(), **lie)
+
+    assert paused(schedule) == ""
 
 
 def test_a_build_that_crashes_is_named(visits, schedule):

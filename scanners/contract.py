@@ -61,6 +61,9 @@ Name = Annotated[str, Meta(max_length=255)]
 Text = Annotated[str, Meta(max_length=4096)]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+# An absolute path without empty, "." and ".." parts or control characters.
+DIRECTORY_PATTERN = r"^(/(?!\.{1,2}(/|\Z))[^/\x00-\x1f\x7f]+)+\Z"
+Directory = Annotated[str, Meta(max_length=255, pattern=DIRECTORY_PATTERN)]
 Percent = Annotated[int, Meta(ge=1, le=100)]
 
 
@@ -199,6 +202,8 @@ class HostEndpoint(Frozen, frozen=True, kw_only=True):
     port: Port = 22
     host_keys: list[HostKeyPin] = []
     jumps: Annotated[list[JumpEndpoint], Meta(max_length=8)] = []
+    staging_directory: Directory | None = None
+    """The only place where the probe may be put; None: the first of the usual ones that lets programs run."""
 
 
 class Limits(Frozen, frozen=True, kw_only=True):

@@ -315,7 +315,8 @@ class _Visit:
 
     def _start(self, connection: Connection, profile: Profile, build: Build, tools: HostTools) -> Launched:
         """Stages and starts; a directory that has no room, or turns out not to run programs, is left for the next."""
-        parents = list(tools.directories)
+        chosen = self.job.host.staging_directory
+        parents = [chosen] if chosen else list(tools.directories)
         while True:
             staged: Staged | None = None
             try:

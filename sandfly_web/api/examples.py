@@ -59,6 +59,7 @@ BY_NAME: dict[str, Any] = {
     "rule_name": "process_running_deleted",
     "rules": ["process_running_deleted"],
     "secret": DIGEST,
+    "staging_directory": "/opt/scan",
     "subject": "process",
     "tags": ["web"],
     "text": "app-7 ansible_host=192.0.2.7\n",

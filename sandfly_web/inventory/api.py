@@ -289,6 +289,7 @@ class HostSerializer(serializers.ModelSerializer[Host]):
             "tags",
             "is_active",
             "accept_new_host_key",
+            "staging_directory",
             "state",
             "state_reason",
             "origin",
@@ -336,6 +337,7 @@ class HostSerializer(serializers.ModelSerializer[Host]):
             credential_set=validated_data.get("credential_set"),
             jump_host=validated_data.get("jump_host"),
             accept_new_host_key=validated_data.get("accept_new_host_key", False),
+            staging_directory=validated_data.get("staging_directory", ""),
             tags=tuple(tag.name for tag in validated_data.get("tags", ())),
         )
         port, name = validated_data.get("port", 22), validated_data.get("name", "")

@@ -31,7 +31,7 @@ MODEL_FIELDS = [
     "name", "address", "port", "zone", "credential", "credential_set", "jump_host", "tags", "accept_new_host_key",
 ]  # fmt: skip
 HOST_ADD_FIELDS = [*MODEL_FIELDS[:-1], "host_keys", "accept_new_host_key"]
-HOST_FIELDS = [*MODEL_FIELDS, "is_active"]
+HOST_FIELDS = [*MODEL_FIELDS, "staging_directory", "is_active"]
 HOST_HELP = {
     "address": "DNS name or IP address, as the workers of the zone reach it; without user name.",
     "port": "Where its SSH server listens.",

@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 
 from sandfly_web.inventory.scope import HostScopedManager
+from scanners.contract import DIRECTORY_PATTERN
 
 PORT_VALIDATORS = [MinValueValidator(1), MaxValueValidator(65535)]
 # Zone names become queue names and file names.
@@ -278,6 +279,12 @@ class Host(models.Model):
     accept_new_host_key = models.BooleanField(
         default=False, help_text="Trust the key the host shows on the next visit and pin it."
     )
+    staging_directory = models.CharField(
+        max_length=255, blank=True, default="", db_default="",
+        validators=[RegexValidator(DIRECTORY_PATTERN, "Give an absolute path.")],
+        help_text="The only place where the probe may be put on it; empty: the first of /dev/shm, /tmp, /var/tmp and "
+        "the user's own directories that lets programs run. Nobody else may write there.",
+    )  # fmt: skip
 
     origin = models.CharField(max_length=16, choices=Origin.choices, default=Origin.ADDED, editable=False)
     state = models.CharField(max_length=16, choices=State.choices, default=State.NEW, editable=False)

@@ -252,6 +252,7 @@ class HostOptions:
     credential_set: CredentialSet | None = None
     jump_host: JumpHost | None = None
     accept_new_host_key: bool = False
+    staging_directory: str = ""
     tags: tuple[str, ...] = ()
     origin: str = Host.Origin.ADDED
 
@@ -394,6 +395,7 @@ def _described(host: Host, options: HostOptions) -> dict[str, str]:
         "credential": str(options.credential or ""),
         "jump_host": str(options.jump_host or ""),
         "accept_new_host_key": str(options.accept_new_host_key),
+        "staging_directory": options.staging_directory,
         "tags": ", ".join(options.tags),
     }
 
@@ -409,6 +411,7 @@ def _new_host(target: Target, options: HostOptions) -> Host:
         credential_set=options.credential_set,
         jump_host=options.jump_host,
         accept_new_host_key=options.accept_new_host_key,
+        staging_directory=options.staging_directory,
         origin=options.origin,
         # What is scanned once is no concern of schedules.
         is_active=options.origin != Host.Origin.AD_HOC,

@@ -87,13 +87,16 @@ def _credentials(scan: Scan) -> list[SealedCredential]:
 
 def _endpoint(host: Host, jumps: Mapping[int, JumpHost]) -> HostEndpoint:
     if host.transport == Host.Transport.LOCAL:
-        return HostEndpoint(transport=Transport.LOCAL, address=host.address)
+        return HostEndpoint(
+            transport=Transport.LOCAL, address=host.address, staging_directory=host.staging_directory or None
+        )
     keys: list[HostKey] = getattr(host, "pinned_keys")  # noqa: B009 - set by `scans_for_jobs`
     return HostEndpoint(
         address=host.address,
         port=host.port,
         host_keys=[HostKeyPin(key_type=key.key_type, public_key=key.public_key) for key in keys],
         jumps=jump_chain(host.jump_host_id, jumps),
+        staging_directory=host.staging_directory or None,
     )
 
 

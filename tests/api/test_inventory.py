@@ -31,6 +31,20 @@ def test_host_is_added_with_tags_and_named_after_its_endpoint(make: WebMake) -> 
     assert answer.json()["state"] == "new"
 
 
+@pytest.mark.parametrize(
+    "path", ["opt/scan", "/opt/../etc", "/opt//scan", "/opt/scan/", "/", "/opt/a\x00b", "/opt/a\nb"]
+)
+def test_a_place_for_the_probe_that_is_no_absolute_path_is_refused(make: WebMake, path: str) -> None:
+    api, zone = make.api("operator"), make.zone()
+
+    refused = api.post("/api/v1/hosts", {"address": "a", "zone": zone.pk, "staging_directory": path}, format="json")
+    added = api.post("/api/v1/hosts", {"address": "a", "zone": zone.pk, "staging_directory": "/opt/x y"}, format="json")
+
+    assert (refused.status_code, added.status_code) == (400, 201)
+    assert "staging_directory" in str(refused.json())
+    assert added.json()["staging_directory"] == "/opt/x y"
+
+
 def test_host_that_is_there_already_is_a_conflict(make: WebMake) -> None:
     host = make.host()
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from msgspec.structs import replace
 
 from scanners.contract import Become, HostKeyPin, JumpEndpoint, Limits, Outcome, RuleState, ScanReport
 from scanners.visit import run_visit
@@ -471,6 +472,22 @@ def test_no_directory_to_run_from_is_told(build: Any) -> None:
 
         assert report.failure and report.failure.code == "no_exec_dir"
         assert host.wait_clean() == []
+
+
+def test_a_place_that_is_named_for_the_host_is_the_only_one(build: Any) -> None:
+    with make_host("web1", noexec=["/dev/shm", "/tmp", "/var/tmp"], users=[User("plain")]) as host:
+        host.run("chmod 500 /home/plain; mkdir -p '/opt/for scans'; chown plain '/opt/for scans'")
+        named, missing = (replace(host.endpoint, staging_directory=path) for path in ("/opt/for scans", "/opt/none"))
+
+        report = visit(host, host.secret("plain"), build=build, endpoint=named)
+        nowhere = visit(host, host.secret(), build=build, endpoint=missing)
+
+        assert_done_and_clean(report, host)
+        assert report.created[0].startswith("/opt/for scans/.sf-")
+        assert host.run("ls -A '/opt/for scans'").stdout == ""
+        assert nowhere.failure and nowhere.failure.code == "no_exec_dir"
+        assert "/opt/none" in nowhere.failure.message
+        assert host.leftovers() == []
 
 
 def test_a_full_place_is_left_for_the_next_one(tmp_path: Path) -> None:

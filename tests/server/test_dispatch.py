@@ -190,7 +190,7 @@ def test_two_dispatchers_at_once_do_not_overfill_a_queue(make, redis, settings):
 
 
 def test_a_message_holds_what_a_worker_needs_and_no_readable_secret(make, tick, redis):
-    host = make.host(port=2222)
+    host = make.host(port=2222, staging_directory="/opt/scan")
     pin_host_keys(host, f"ssh-ed25519 {host_key_pin().public_key}")
     HostKey.objects.create(
         host=host, key_type="x", public_key="y", fingerprint="z", status="rejected", first_seen_at=NOW, last_seen_at=NOW
@@ -202,6 +202,7 @@ def test_a_message_holds_what_a_worker_needs_and_no_readable_secret(make, tick, 
     [job] = jobs(redis, host.zone)
     assert (job.scan_id, job.attempt, job.zone, job.plan_digest) == (str(scan.pk), 1, host.zone.name, scan.plan_id)
     assert (job.host.address, job.host.port, job.host.host_keys) == (host.address, 2222, [host_key_pin()])
+    assert job.host.staging_directory == "/opt/scan"
     assert job.credentials[0].sealed == host.credential.sealed
     assert (job.expires_at, job.allow_new_host_key) == (scan.expires_at, False)
 

@@ -38,6 +38,7 @@ class JobOptions:
     allow_new_host_key: bool
     find_keys: Callable[[str, int], list[HostKeyPin]]
     jumps: tuple[Target, ...] = ()
+    staging_directory: str | None = None
 
 
 def build_job(target: Target, options: JobOptions) -> ScanJob:
@@ -52,6 +53,7 @@ def build_job(target: Target, options: JobOptions) -> ScanJob:
         port=target.port,
         host_keys=[] if target.is_local else options.find_keys(target.address, target.port),
         jumps=[] if target.is_local else jumps,
+        staging_directory=options.staging_directory,
     )
     return ScanJob(
         scan_id=str(uuid.uuid4()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -29,7 +30,16 @@ from sandfly_web.scans.oneshot.progress import VisitProgress, show_progress
 from sandfly_web.scans.oneshot.results import Summary, describe_report
 from sandfly_web.scans.oneshot.runner import PRIORITY_LIMITS, JobOptions, run_visits
 from sandfly_web.scans.oneshot.table import TableOutput
-from scanners.contract import Become, CredentialSecret, HostKeyPin, PasswordAudit, Phase, ScanJob, ScanReport
+from scanners.contract import (
+    DIRECTORY_PATTERN,
+    Become,
+    CredentialSecret,
+    HostKeyPin,
+    PasswordAudit,
+    Phase,
+    ScanJob,
+    ScanReport,
+)
 
 FORMATS: dict[str, Callable[[TextIO], Writer]] = {
     "table": lambda out: TableOutput(Console(file=out, highlight=False)),
@@ -135,6 +145,13 @@ def password_audit(rules: list[CompiledRule], options: dict[str, Any]) -> Passwo
         raise SessionError(str(error)) from None
 
 
+def check_directory(path: str | None) -> str | None:
+    """Raises SessionError for what is no place on a host."""
+    if path is not None and not re.fullmatch(DIRECTORY_PATTERN, path):
+        raise SessionError(f"--directory: {path!r} is no absolute path")
+    return path
+
+
 def read_lines(path: str) -> Iterator[str]:
     try:
         with Path(path).open(encoding="utf-8") as file:
@@ -212,6 +229,7 @@ def run_session(options: dict[str, Any], run_visit: RunVisit) -> int:
         allow_new_host_key=options["accept_new_host_keys"],
         find_keys=known.find,
         jumps=jumps,
+        staging_directory=check_directory(options["directory"]),
     )
     by_id = {rule.id: rule for rule in rules}
     conditions = {rule.id: rule.plan_rule.when for rule in rules}

@@ -90,6 +90,7 @@ def add_rule_arguments(parser: CommandParser) -> None:
         "--password-list", type=Path, metavar="FILE", help="passwords to try on the hosts' accounts, one a line"
     )
     group.add_argument("--password-seconds", type=int, metavar="S", help="CPU time that guessing may take (20)")
+    group.add_argument("--directory", metavar="DIR", help="put the probe there on the hosts and nowhere else")
     group.add_argument("--priority", choices=sorted(PRIORITY_LIMITS), default="normal", help="how much CPU it may take")
 
 

@@ -13,6 +13,7 @@ from scanners.connection import MAX_STDERR_FLOOD_BYTES, RemoteProcess, remaining
 from scanners.diagnosis import safe_words
 from scanners.errors import CancelledError, ProbeError, ReportError
 from scanners.launch import Launched
+from scanners.memory import Room
 from scanners.report import Report, ReportReader
 
 POLL_S = 0.5
@@ -33,13 +34,15 @@ def run_probe(
     timeout_s: float,
     should_stop: Callable[[], bool],
     on_percent: Callable[[int], None] = lambda percent: None,
+    room: Room | None = None,
 ) -> Report:
     """Runs to the end of the report; closing the streams on the way out stops a probe that still runs.
 
-    `on_percent` hears how far the probe says it is. Raises ProbeError, ReportError, CancelledError, ConnectError.
+    `on_percent` hears how far the probe says it is; `room` is what the report may take.
+    Raises ProbeError, ReportError, CancelledError, ConnectError.
     """
     try:
-        run = _Run(launched.process, reader, time.monotonic() + timeout_s, should_stop, on_percent)
+        run = _Run(launched.process, reader, time.monotonic() + timeout_s, should_stop, on_percent, room or Room())
         return run.conduct(launched, plan_line)
     except TimeoutError:
         raise ProbeError("probe_timed_out", f"the probe was cut off after {timeout_s:.0f} s") from None
@@ -54,6 +57,7 @@ class _Run:
     deadline: float
     should_stop: Callable[[], bool]
     on_percent: Callable[[int], None]
+    room: Room
     stderr: bytearray = field(default_factory=bytearray)
     stderr_seen: int = 0
     signal_name: str = ""
@@ -72,7 +76,10 @@ class _Run:
         raise self._explain(status)
 
     def _read(self) -> bool:
-        chunk = self.process.read(min(POLL_S, remaining_s(self.deadline)))
+        wait_s = min(POLL_S, remaining_s(self.deadline))
+        if not self.room.allows(self.reader.size_bytes, self.reader.max_bytes, wait_s):
+            return False
+        chunk = self.process.read(wait_s)
         self.reader.feed(chunk.stdout)
         self._hear(chunk.stderr)
         return chunk.ended

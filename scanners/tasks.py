@@ -48,6 +48,7 @@ from scanners.contract import (
 )
 from scanners.discover import sweep
 from scanners.errors import AuthError, ExpiredError, InternalError, ScanError
+from scanners.memory import ReportMemory, Room, from_environment
 from scanners.pulse import Pulse, Pulses
 from scanners.vault import KEY_FILE_VARIABLE, ZoneKey, read_zone_key, rotate_key_file, seal
 from scanners.visit import failed_report, run_visit
@@ -77,6 +78,11 @@ def _redis() -> redis.Redis:
 @functools.cache
 def _pulses() -> Pulses:
     return Pulses(_redis, heartbeat_ttl_s())
+
+
+@functools.cache
+def _report_memory() -> ReportMemory:
+    return from_environment()
 
 
 def _zone_key_file() -> Path:
@@ -176,8 +182,8 @@ def _asked_to_stop(job: DiscoverJob) -> Callable[[], bool]:
 
 def perform(job: ScanJob) -> None:
     """Visits and delivers; the heartbeat goes on until the report is handed over."""
-    with _pulses().follow(job, worker_name()) as pulse:
-        report = visit(job, pulse)
+    with _pulses().follow(job, worker_name()) as pulse, _report_memory().room() as room:
+        report = visit(job, pulse, room)
         pulse.set_phase(Phase.REPORTING)
         deliver(report)
 
@@ -190,7 +196,7 @@ def claim(job: ScanJob) -> bool:
     return bool(taken)
 
 
-def visit(job: ScanJob, pulse: Pulse) -> ScanReport:
+def visit(job: ScanJob, pulse: Pulse, room: Room | None = None) -> ScanReport:
     """The visit with everything around it; every ScanError becomes a report."""
     try:
         if datetime.now(UTC) >= job.expires_at:
@@ -212,6 +218,7 @@ def visit(job: ScanJob, pulse: Pulse) -> ScanReport:
         on_percent=pulse.set_percent,
         should_stop=pulse.is_cancelled,
         budget=_budget(job.zone),
+        room=room,
     )
 
 

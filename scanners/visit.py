@@ -53,6 +53,7 @@ from scanners.errors import (
 from scanners.guard import Guard, clean_guarded, launch_guarded, new_token, parse_guard, put_probe
 from scanners.interference import after_failure, after_kill, after_report
 from scanners.launch import Launched, RefusedPasswordError, launch, plan_becomes
+from scanners.memory import Room
 from scanners.profile import HostTools, choose_build, run_profile
 from scanners.report import Report, ReportReader
 from scanners.running import run_probe
@@ -97,15 +98,17 @@ def run_visit(  # noqa: PLR0913 - one call with everything; all but three by key
     should_stop: Callable[[], bool] = lambda: False,
     get_build: Callable[[str], Build] = find_build,
     budget: Budget | None = None,
+    room: Room | None = None,
 ) -> ScanReport:
     """Visits a host and reports; never raises a ScanError.
 
     `secrets` are the opened credentials, `jump_secrets` those of each jump host in order (None: the host's own).
     `sets` are the coded values of the plan's sets, in their order.
     `budget` bounds wrong passwords; without one it is this visit's own. `on_percent` hears how much of a long phase
-    (upload, run) is done. `should_stop` is asked about twice a second while the probe runs, and between the steps.
+    (upload, run) is done. `room` bounds what the report takes. `should_stop` is asked about twice a second while the
+    probe runs, and between the steps.
     """
-    visit = _Visit(job, worker, on_phase, on_percent, should_stop, get_build, budget or Budget(MemoryCounters()))
+    visit = _Visit(job, worker, on_phase, on_percent, should_stop, get_build, budget or Budget(MemoryCounters()), room)
     return visit.conduct(plan_bytes, tuple(sets), secrets, jump_secrets)
 
 
@@ -156,6 +159,7 @@ class _Visit:
     should_stop: Callable[[], bool]
     get_build: Callable[[str], Build]
     budget: Budget
+    room: Room | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=time.monotonic)
     timings_s: dict[str, float] = field(default_factory=dict)
@@ -303,7 +307,9 @@ class _Visit:
         with self._step("run", Phase.RUNNING):
             limit_s = self._left_s(self.job.limits.probe_deadline_s + RUN_GRACE_S)
             try:
-                self.report = run_probe(launched, plan_line, reader, limit_s, self.should_stop, self.on_percent)
+                self.report = run_probe(
+                    launched, plan_line, reader, limit_s, self.should_stop, self.on_percent, self.room
+                )
             except ProbeError as error:
                 if error.code == "probe_killed":
                     self.interference = after_kill(connection, reader.memory_kills)

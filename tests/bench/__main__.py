@@ -21,6 +21,7 @@ from tests.bench.probe import measure_peers, measure_probe
 from tests.bench.rules import measure_compiler
 from tests.bench.table import WIDTH, Section, print_table
 from tests.bench.visit import measure_visits
+from tests.bench.whole import measure_whole
 
 TOTAL_S = 570.0
 
@@ -52,6 +53,7 @@ def main() -> None:
     step("indicators", lambda: measure_indicators(clock, 100_000 if quick else 1_000_000))
     step("dispatch", lambda: measure_dispatch(clock, 10_000 if quick else 100_000))
     step("a fleet", lambda: measure_fleet(clock, 40 if quick else 200))
+    step("a fleet through the whole product", lambda: measure_whole(clock, 20 if quick else 100))
     # Last, as they take most of the time and may be cut off.
     for measure in later:
         step("other scanners", measure)

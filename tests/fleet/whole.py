@@ -76,6 +76,7 @@ class Site:
     product: Product
     fleet: Fleet
     hosts: int
+    patience_s: float = PATIENCE_S
 
     def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of a query, committed."""
@@ -124,8 +125,8 @@ class Site:
         begun = time.monotonic()
         self.product.call("POST", f"schedules/{schedule}/run")
         while self._unfinished(schedule, since):
-            if time.monotonic() - begun > PATIENCE_S:
-                raise TimeoutError(f"{self._unfinished(schedule, since)} scans are not over in {PATIENCE_S:.0f} s")
+            if time.monotonic() - begun > self.patience_s:
+                raise TimeoutError(f"{self._unfinished(schedule, since)} scans are not over in {self.patience_s:.0f} s")
             for name, load in done.loads.items():
                 load.peak_bytes = max(load.peak_bytes, self.rss_bytes(name))
             time.sleep(LOOK_S)
@@ -155,7 +156,9 @@ class Site:
         return Counter({int(seen): int(number) for seen, number in self.sql(query, list(RULES))})
 
 
-def run_whole(fleet: Fleet, hosts: int, kind: str = "plain", rounds: int = 2, threads: int = 64) -> Whole:
+def run_whole(
+    fleet: Fleet, hosts: int, kind: str = "plain", rounds: int = 2, threads: int = 64, patience_s: float = PATIENCE_S
+) -> Whole:
     """An installation of its own for the fleet. Needs root."""
     changes = {
         "SANDFLY_WORKER_CONCURRENCY": str(threads),
@@ -164,7 +167,7 @@ def run_whole(fleet: Fleet, hosts: int, kind: str = "plain", rounds: int = 2, th
         "SANDFLY_HEARTBEAT_TTL": "60",
     }
     with run_product(changes) as product:
-        site = Site(product, fleet, hosts)
+        site = Site(product, fleet, hosts, patience_s)
         schedule = site.fill(kind)
         whole = Whole([site.play(schedule) for _ in range(rounds)])
         whole.findings = site.findings()

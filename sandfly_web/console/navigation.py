@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.templatetags.static import static
@@ -79,7 +80,21 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         items = [entry(page) for page in pages if request.user.has_perm(page.permission)]
         if items:
             groups.append({"title": title, "items": items})
+    mark_active([item for group in groups for item in group["items"]], request.path)
     return groups
+
+
+def mark_active(items: list[dict[str, Any]], path: str) -> None:
+    """The entry with the longest address that the page is below: some lie below the list of another entry."""
+    above = [item["link"] for item in items[1:] if path.startswith(item["link"])]
+    best = max(above, key=len, default=items[0]["link"] if path == items[0]["link"] else None)
+    for item in items:
+        # The theme asks a function.
+        item["active"] = partial(answer, is_active=item["link"] == best)
+
+
+def answer(_request: HttpRequest, *, is_active: bool) -> bool:
+    return is_active
 
 
 def entry(page: Page) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.console.screenshots import CHROMIUM, FLAGS, PAGES, new_context, sign_in, visit
 from tests.console.story import make_schedules
 from tests.e2e.product import Product
+from tests.hosts.host import wait_until
 
 WIDE, PHONE = "1280x900", "390x844"
 # Page → size and theme of its picture. Before any schedule is due.
@@ -32,7 +33,6 @@ STILLS = {
     "key": ("1280x1000", "light"),
     "host-keys": (WIDE, "dark"),
     "key-zones": ("1280x460", "light"),
-    "allow-list": ("1280x460", "light"),
     "scan": (WIDE, "light"),
     "rules": (WIDE, "light"),
     "rule": (WIDE, "dark"),
@@ -121,6 +121,7 @@ def take_pictures(product: Product, user: str, password: str, directory: Path) -
         gallery.phone()
         gallery.walk()
         make_schedules(product)
+        wait_until(lambda: bool(product.results("scans?status=running")), 120)
         gallery.take(LIVE)
         browser.close()
     gallery.shrink()

@@ -60,7 +60,7 @@ PAGES = {
     "scan": "/scans/scan/?status__exact=done then .field-shown_status a",
     "batches": "/scans/scanbatch/",
     "batch": "/scans/scanbatch/ then #result_list tbody th a",
-    "queue": "/scans/scan/queue/",
+    "queue": "/scans/scanbatch/queue/",
     "schedules": "/scans/schedule/",
     "schedule": "/scans/schedule/ then #result_list tbody th a",
     "schedule-form": "/scans/schedule/add/",

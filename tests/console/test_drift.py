@@ -32,6 +32,19 @@ def drift(make: WebMake, row: Baseline) -> Finding:
     return make.finding(rule_name="drift", subject="user", identity={"username": "<b>eve</b>"}, evidence=evidence)
 
 
+def test_an_operator_edits_a_baseline_without_choosing_anew_what_it_compares(make: WebMake) -> None:
+    operator, row = signed_in(make, "operator"), baseline(make)
+    address = reverse("admin:findings_baseline_edit", args=[row.pk])
+    form = {"name": "Web servers", "model_hosts": [row.model_hosts.get().pk], "tags": [row.tags.get().pk]}
+
+    page = operator.get(address)
+    saved = operator.post(address, {**form, "level": "high"})
+
+    row.refresh_from_db()
+    assert (page.status_code, saved.status_code) == (200, 302)
+    assert (row.name, row.level, row.subjects) == ("Web servers", "high", {"user": "moderate"})
+
+
 def test_an_operator_makes_gathers_and_enforces_a_baseline(make: WebMake) -> None:
     operator, host = signed_in(make, "operator"), make.host()
     make.record(host, subject="user", username="alice")

@@ -220,6 +220,23 @@ def assert_constant(grow: Callable[[], None], ask: Callable[[], Any], *, most: i
     assert counts[1] <= most
 
 
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("index", "Overview"),
+        ("rules_rule_changelist", "Rules"),
+        ("rules_attack_changelist", "ATT&CK"),
+        ("scans_queue_changelist", "Queue"),
+        ("scans_schedule_add", "Schedules"),
+    ],
+)
+def test_one_entry_of_the_sidebar_says_where_a_page_belongs(console: Client, name: str, title: str) -> None:
+    page = console.get(reverse(f"admin:{name}"))
+
+    groups = page.context["sidebar_navigation"]
+    assert [item["title"] for group in groups for item in group["items"] if item["active"]] == [title]
+
+
 def test_sidebar_and_start_page_leave_out_what_a_role_may_not_see(make: WebMake) -> None:
     fill(make)
     viewer = sign_in(make.person("viewer"))

@@ -48,6 +48,20 @@ def test_the_list_shows_keys_of_people_and_names_those_that_are_dead(make: WebMa
     assert "Ops laptop" not in text(viewer, "ssh_keys_sshkey_changelist", live="no")
 
 
+def test_a_key_that_visits_saw_gets_a_name_notes_and_tags(make: WebMake) -> None:
+    row = key("ops")
+    address = reverse("admin:ssh_keys_sshkey_edit", args=[row.pk])
+    analyst = signed_in(make, "analyst")
+
+    page = analyst.get(address)
+    saved = analyst.post(address, {"name": "Ops laptop", "notes": "Of Ann", "tag_names": "ops, prod"})
+
+    row.refresh_from_db()
+    assert (page.status_code, saved.status_code) == (200, 302)
+    assert (row.name, row.notes) == ("Ops laptop", "Of Ann")
+    assert sorted(tag.name for tag in row.tags.all()) == ["ops", "prod"]
+
+
 def test_empty_pages_say_what_to_do(make: WebMake) -> None:
     operator = signed_in(make, "operator")
 

@@ -109,6 +109,10 @@ class BaselineAdmin(ConsoleAdmin):
         queryset: QuerySet[Baseline] = super().get_queryset(request)
         return queryset.annotate(entry_count=Count("entries", Q(entries__removed_in__isnull=True)))
 
+    def get_fields(self, request: HttpRequest, obj: Baseline | None = None) -> Any:
+        """What it compares is chosen when it is made; the form has no such field later."""
+        return [name for name in super().get_fields(request, obj) if obj is None or name != "template"]
+
     def save_model(self, request: HttpRequest, obj: Baseline, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
         if not change:
             obj.subjects = services.TEMPLATES[form.cleaned_data.get("template") or "server"]

@@ -178,6 +178,10 @@ class SshKeyAdmin(ConsoleAdmin):
         queryset: QuerySet[SshKey] = super().get_queryset(request)
         return queryset.annotate(is_live=is_live(), host_count=host_count()).prefetch_related("tags")
 
+    def get_fields(self, request: HttpRequest, obj: SshKey | None = None) -> Any:
+        """The key itself is given when it is added; the form has no such field later."""
+        return [name for name in super().get_fields(request, obj) if obj is None or name != "key_line"]
+
     def save_model(self, request: HttpRequest, obj: SshKey, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's signature
         super().save_model(request, obj, form, change)
         obj.tags.set(form.cleaned_data["tag_names"])

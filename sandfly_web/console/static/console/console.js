@@ -76,6 +76,24 @@
     moment.title = `${moment.title} (${local.toLocaleString()} here)`;
   }
 
+  // The theme leaves controls without a name for those who hear the page: their column, field or placeholder names them.
+  function nameControls() {
+    for (const control of document.querySelectorAll("input:not([type=hidden]), select, textarea")) {
+      if (control.labels.length || control.ariaLabel || control.title) continue;
+      const cell = control.closest("td");
+      const row = cell && cell.closest("table").tHead && cell.closest("table").tHead.rows[0];
+      const heading = row && row.cells[cell.cellIndex];
+      const field = control.closest(".field-row, .form-row, [class*='field-']");
+      const label = heading || field && field.querySelector("label");
+      const words = [label && label.innerText.trim(), control.placeholder].filter(Boolean).join(", ");
+      if (words) control.setAttribute("aria-label", words);
+    }
+    for (const icon of document.querySelectorAll(".clock-icon[title], .date-icon[title]")) {
+      icon.parentElement.setAttribute("aria-label", icon.title);
+    }
+  }
+
+  window.addEventListener("load", nameControls);
   document.addEventListener("DOMContentLoaded", function () {
     const marker = document.querySelector("[data-sf-live]");
     const region = marker && document.getElementById(marker.getAttribute("data-sf-live"));

@@ -46,7 +46,10 @@ up: venv
 scan: venv
 	@exec $(VENV)/bin/python manage.py scan $(or $(TARGET),local) $(ARGS)
 
-test: packages lint go-test fuzz py-test
+# Most of lint has one thread, so Go's tests run beside it.
+test: packages venv
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint go-test
+	@$(MAKE) --no-print-directory fuzz py-test
 
 # Only those missing, and only as root; without them the tests that need them say so and fail.
 packages:
@@ -79,7 +82,7 @@ go-test: venv
 fuzz: venv
 	$(VENV)/bin/python -m probes.fuzz $(or $(FUZZTIME),300ms) $(FUZZ)
 
-# Two files at a time, each with servers of its own; folders that mostly wait begin before those that compute.
+# Three files at a time on two processors, as many tests wait, each process with servers of its own.
 # What fails beside others is asked once more by itself, and both outcomes are told: up to three, more is no accident.
 WAITING := tests/faults/ tests/e2e/ tests/embedded/ tests/fleet/
 PYTEST := $(VENV)/bin/python -m pytest
@@ -87,7 +90,7 @@ FAILED := .pytest_cache/v/cache/lastfailed
 
 py-test: venv
 	@rm -f $(FAILED)
-	$(PYTEST) -q -n 2 --dist loadfile --no-loadscope-reorder $(WAITING) $(filter-out $(WAITING),$(wildcard tests/*/)) || { \
+	$(PYTEST) -q -n 3 --dist loadfile --no-loadscope-reorder $(WAITING) $(filter-out $(WAITING),$(wildcard tests/*/)) || { \
 		status=$$?; \
 		[ $$status = 1 ] && [ "$$(grep -c '": true' $(FAILED))" -le 3 ] || exit $$status; \
 		echo 'Asked once more, one at a time:'; \

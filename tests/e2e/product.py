@@ -70,7 +70,7 @@ class Product:
         answer = self.call("POST", "scans", {"hosts": [host_id], "types": ["detection"], "priority": "high"})
         return str(answer["scans"][0]["id"])
 
-    def wait_for_scan(self, scan_id: str, seconds: float = 90) -> dict[str, Any]:
+    def wait_for_scan(self, scan_id: str, seconds: float = 300) -> dict[str, Any]:
         """The scan once it is final."""
         deadline = time.monotonic() + seconds
         while (scan := self.call("GET", f"scans/{scan_id}"))["status"] in UNFINISHED:

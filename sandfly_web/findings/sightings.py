@@ -7,7 +7,7 @@ was seen nor on how many visits saw it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -48,6 +48,15 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     unknown: dict[str, str] = {}
     # Id of the allow-list entry that hides it, if one does.
     allowed_by: str | None = None
+
+
+class Settled(NamedTuple):
+    """A finding that a visit showed to be over: its host is as it should be again."""
+
+    host_id: uuid.UUID
+    finding_id: uuid.UUID
+    reason: str
+    at: datetime
 
 
 class _Row(msgspec.Struct):
@@ -140,16 +149,51 @@ _EVENTS = """
 """
 
 
-def store_sightings(seen_by: Iterable[tuple[Visit, Iterable[Sighting]]]) -> None:
+# What somebody is changing now is left alone: to wait for it while other findings are locked could be for ever.
+_SETTLE = """
+    WITH settled AS (
+        SELECT finding.id, said.reason, said.at
+        FROM unnest(%(ids)s::uuid[], %(reasons)s::text[], %(times)s::timestamptz[]) AS said (id, reason, at)
+        JOIN findings_finding AS finding ON finding.id = said.id
+        WHERE finding.status IN ('open', 'acknowledged') AND finding.last_seen_at < said.at
+        ORDER BY finding.id FOR NO KEY UPDATE OF finding SKIP LOCKED
+    ), closed AS (
+        UPDATE findings_finding AS finding
+        SET status = 'closed', close_reason = settled.reason, closed_at = settled.at
+        FROM settled WHERE finding.id = settled.id
+    )
+    INSERT INTO findings_findingevent (finding_id, kind, comment, created_at)
+    SELECT id, 'closed', reason, %(now)s FROM settled
+"""
+
+
+def store_sightings(seen_by: Iterable[tuple[Visit, Iterable[Sighting]]], settled: Collection[Settled] = ()) -> None:
     """Insert what is new; of what is known move last seen, count, evidence, and reopen what was closed before it.
 
-    The visits are of different hosts.
+    The visits are of different hosts. What they showed to be settled, and did not see, is closed.
     """
+    hosts = _store(seen_by) | _settle(settled)
+    weigh(hosts)
+
+
+def _settle(settled: Collection[Settled]) -> set[uuid.UUID]:
+    """Returns the hosts of them."""
+    if not settled:
+        return set()
+    hosts, ids, reasons, times = zip(*settled, strict=True)
+    with connection.cursor() as cursor:
+        said: dict[str, Any] = {"ids": list(ids), "reasons": list(reasons), "times": list(times), "now": timezone.now()}
+        cursor.execute(_SETTLE, said)
+    return set(hosts)
+
+
+def _store(seen_by: Iterable[tuple[Visit, Iterable[Sighting]]]) -> set[uuid.UUID]:
+    """Returns the hosts of which something was seen."""
     unique = {
         (visit.host_id, sighting.fingerprint): (visit, sighting) for visit, found in seen_by for sighting in found
     }
     if not unique:
-        return
+        return set()
     with connection.cursor() as cursor:
         hosts, fingerprints = [host for host, _ in unique], [fingerprint for _, fingerprint in unique]
         cursor.execute(_KNOWN, {"hosts": hosts, "fingerprints": fingerprints})
@@ -173,7 +217,7 @@ def store_sightings(seen_by: Iterable[tuple[Visit, Iterable[Sighting]]]) -> None
         changed = [row for row, was in zip(seen, known.values(), strict=True) if row.status != was.status]
         if new or changed:
             cursor.execute(_EVENTS, _events(new, changed))
-    weigh(set(hosts))
+    return set(hosts)
 
 
 def _row(finding_id: str, status: str, visit: Visit, sighting: Sighting) -> _Row:

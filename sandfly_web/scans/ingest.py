@@ -29,7 +29,7 @@ from django.utils import timezone
 from sandfly_web.findings.allowlist.matching import Entry
 from sandfly_web.findings.allowlist.services import active_entries
 from sandfly_web.findings.drift.ingest import Look as DriftLook
-from sandfly_web.findings.drift.ingest import drift_sightings
+from sandfly_web.findings.drift.ingest import find_drift
 from sandfly_web.findings.floods import cap_floods
 from sandfly_web.findings.forensics import store_forensics
 from sandfly_web.findings.hostkey import HOST_KEY_CHANGED, host_key_sightings
@@ -221,23 +221,26 @@ def _store(reports: Sequence[ScanReport], now: datetime, *, waits: bool) -> set[
     store_facts([HostSeen(one.host, one.report.profile, one.report.failure, one.visit.observed_at) for one in taken])
     store_credentials_used([(one.host, one.report.credential) for one in taken])
     _learn_jump_keys(taken)
-    drifted = drift_sightings(
-        [DriftLook(one.host, one.seen.observations, one.subjects, one.collecting) for one in taken]
+    drift = find_drift(
+        [
+            DriftLook(one.host, one.seen.observations, one.subjects, one.collecting, one.visit.observed_at)
+            for one in taken
+        ]
     )
     changed = store_observations([(one.visit, one.seen.observations) for one in taken])
     changed |= retire_missing(
         [Look(one.visit, one.subjects, one.collecting) for one in taken if one.report.outcome == Outcome.DONE]
     )
     sightings = []
-    for one, shown, drift in zip(taken, keys, drifted, strict=True):
+    for one, shown, drifted in zip(taken, keys, drift.sightings, strict=True):
         found = cap_floods(str(one.host.pk), one.seen.sightings)
         if one.report.failure is not None and one.report.failure.code == HOST_KEY_CHANGED:
             found += host_key_sightings(one.host, shown)
         found += interference_sightings(one.host.pk, one.report)
         subjects = {subject for host, subject in changed if host == one.host.pk}
         held = key_sightings(one.visit, one.seen.observations, subjects, one.allowlist)
-        sightings.append((one.visit, [*found, *drift, *held]))
-    store_sightings(sightings)
+        sightings.append((one.visit, [*found, *drifted, *held]))
+    store_sightings(sightings, drift.settled)
     store_forensics([(one.scan.pk, one.seen.forensics) for one in taken])
     _store_outcomes(taken)
     _finish(taken, now)

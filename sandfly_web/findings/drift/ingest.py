@@ -1,25 +1,27 @@
-"""What visits saw against the baselines that cover their hosts: called by ingest in its transaction, five queries at
+"""What visits saw against the baselines that cover their hosts: called by ingest in its transaction, six queries at
 most but for what model hosts add.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
 from django.core.exceptions import ValidationError
 from django.db import connection
-from django.db.models import Q
 
 from sandfly_web.findings.drift.compare import Strictness, differing, is_contained, near_key, nearest, same_key
 from sandfly_web.findings.drift.services import Thing, append
 from sandfly_web.findings.fingerprint import content_digest, fingerprint
 from sandfly_web.findings.intervals import Observation
 from sandfly_web.findings.models import Baseline, BaselineEntry
-from sandfly_web.findings.sightings import Sighting
+from sandfly_web.findings.sightings import Settled, Sighting
 from sandfly_web.inventory.models import Host
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,8 @@ RULE_NAME = "drift"
 # Of one baseline on one host in one visit; more is told as one finding.
 MAX_DIFFERENCES = 200
 MAX_VALUE_CHARS = 500
+# The subject of the finding that says that there are more.
+FLOOD = "baseline"
 
 
 class Look(NamedTuple):
@@ -39,6 +43,7 @@ class Look(NamedTuple):
     observations: Sequence[Observation]
     subjects: Sequence[str]
     rule_ids: Sequence[str]
+    observed_at: datetime
 
 
 Near = tuple[uuid.UUID, str]
@@ -46,32 +51,54 @@ Known = dict[Near, list[tuple[str, dict[str, Any]]]]
 
 
 class _Lists(NamedTuple):
-    """What the visits are compared with: entries by baseline and nearness, those that may be missing by baseline, and
-    the model hosts among (baseline, host).
+    """What the visits are compared with: entries by baseline and nearness, what each (host, baseline) lacks, and the
+    model hosts among (baseline, host).
     """
 
     known: Known
-    missing: dict[uuid.UUID, list[BaselineEntry]]
+    lacking: dict[tuple[uuid.UUID, uuid.UUID], list[_Lacking]]
     models: frozenset[tuple[uuid.UUID, uuid.UUID]]
 
 
-def drift_sightings(looks: Sequence[Look]) -> list[list[Sighting]]:
-    """By visit, what is not in the enforced baselines of its host, and what is missing where a baseline asks for that.
+class _Lacking(NamedTuple):
+    """An entry that a visit would have seen and did not see."""
+
+    key: str
+    subject: str
+    identity: dict[str, Any]
+    data: dict[str, Any]
+    rule_ids: list[str]
+
+
+class Drift(NamedTuple):
+    """By visit, what to store as findings; and the findings that the visits showed to be over."""
+
+    sightings: list[list[Sighting]]
+    settled: list[Settled]
+
+
+def find_drift(looks: Sequence[Look]) -> Drift:
+    """What is not in the enforced baselines of each host, what is missing where a baseline asks for that, and what is
+    as it should be again.
 
     The visits are of different hosts.
     """
     covering = _read_covering([look.host.pk for look in looks])
     if not covering:
-        return [[] for _ in looks]
+        return Drift([[] for _ in looks], [])
     baselines = {baseline.pk: baseline for found in covering.values() for baseline in found}
     covered = [look for look in looks if look.host.pk in covering]
     nears = {near_key(seen.subject, seen.identity) for look in covered for seen in look.observations}
     lists = _Lists(
         known=_read_entries(baselines, nears),
-        missing=_read_missing(list(baselines.values()), covered),
+        lacking=_read_lacking(covered, covering),
         models=_read_models(baselines, covering),
     )
-    return [[found for one in covering.get(look.host.pk, ()) for found in _compare(look, one, lists)] for look in looks]
+    found = {(look.host.pk, one.pk): _compare(look, one, lists) for look in covered for one in covering[look.host.pk]}
+    by_host: dict[uuid.UUID, list[Sighting]] = defaultdict(list)
+    for (host, pk), differences in found.items():
+        by_host[host] += _capped(host, baselines[pk], differences)
+    return Drift([by_host[look.host.pk] for look in looks], _read_settled(covered, baselines, found))
 
 
 _COVERING = """
@@ -112,21 +139,94 @@ def _read_entries(baselines: Iterable[uuid.UUID], nears: Collection[str]) -> Kno
     return known
 
 
-def _read_missing(baselines: Iterable[Baseline], looks: Iterable[Look]) -> dict[uuid.UUID, list[BaselineEntry]]:
-    """Entries that a visit may have seen; which of them it would have seen, and saw, is decided by `_lacking`."""
-    asking = [baseline.pk for baseline in baselines if baseline.report_missing]
-    subjects = {subject for look in looks if look.rule_ids for subject in look.subjects}
-    missing: dict[uuid.UUID, list[BaselineEntry]] = defaultdict(list)
-    if asking and subjects:
-        entries = BaselineEntry.objects.filter(
-            ~Q(rule_ids=[]), baseline__in=asking, subject__in=subjects, removed_in__isnull=True
-        )
-        for entry in entries.order_by("id"):
-            missing[entry.baseline_id].append(entry)
-    return missing
+# Asked of the database: a baseline has up to 50,000 entries, and a visit lacks few of them. Of each visit one more than
+# is kept, which says that there are more.
+_LACKING = f"""
+    SELECT look.host, look.baseline, entry.key, entry.subject, entry.identity, entry.data, entry.rule_ids
+    FROM jsonb_to_recordset(%s::jsonb) AS look (host uuid, baseline uuid, subjects jsonb, rules jsonb, keys jsonb),
+    LATERAL (
+        SELECT entry.* FROM findings_baselineentry AS entry
+        WHERE entry.baseline_id = look.baseline AND entry.removed_in IS NULL AND look.subjects ? entry.subject
+            AND entry.rule_ids <> '[]' AND entry.rule_ids <@ look.rules AND NOT look.keys ? entry.key
+        ORDER BY entry.id LIMIT {MAX_DIFFERENCES + 1}
+    ) AS entry
+    ORDER BY look.host, entry.id
+"""  # noqa: S608 - no value in it
+
+
+def _read_lacking(
+    looks: Iterable[Look], covering: Mapping[uuid.UUID, list[Baseline]]
+) -> dict[tuple[uuid.UUID, uuid.UUID], list[_Lacking]]:
+    """Entries of which a visit ran every rule that ever saw them, and which it did not see."""
+    asked = [
+        {
+            "host": look.host.pk,
+            "baseline": one.pk,
+            "subjects": look.subjects,
+            "rules": look.rule_ids,
+            "keys": [same_key(seen.subject, one.subjects.get(seen.subject, ""), seen.identity)
+                     for seen in look.observations],
+        }
+        for look in looks
+        for one in covering[look.host.pk]
+        if one.report_missing and look.subjects and look.rule_ids
+    ]  # fmt: skip
+    lacking: dict[tuple[uuid.UUID, uuid.UUID], list[_Lacking]] = defaultdict(list)
+    if asked:
+        with connection.cursor() as cursor:
+            cursor.execute(_LACKING, [msgspec.json.encode(asked).decode()])
+            for host, baseline, key, subject, *facts in cursor.fetchall():
+                identity, data, rule_ids = (json.loads(text) for text in facts)
+                lacking[host, baseline].append(_Lacking(key, subject, identity, data, rule_ids))
+    return lacking
+
+
+_UNRESOLVED = """
+    SELECT id, host_id, fingerprint, subject, evidence -> 'drift_rules', evidence ->> 'drift_baseline', last_seen_at
+    FROM findings_finding
+    WHERE rule_name = 'drift' AND status IN ('open', 'acknowledged') AND host_id = ANY(%s)
+    ORDER BY id
+"""
+
+
+def _read_settled(
+    looks: Iterable[Look],
+    baselines: Mapping[uuid.UUID, Baseline],
+    found: Mapping[tuple[uuid.UUID, uuid.UUID], list[Sighting]],
+) -> list[Settled]:
+    """Unresolved drift that these visits would have seen again and did not."""
+    by_host = {look.host.pk: look for look in looks if look.rule_ids}
+    if not by_host:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(_UNRESOLVED, [list(by_host)])
+        rows = cursor.fetchall()
+    settled = []
+    for pk, host, mark, subject, rules, named, seen_at in rows:
+        look, baseline = by_host[host], baselines.get(uuid.UUID(named)) if named else None
+        differences = found.get((host, baseline.pk)) if baseline else None
+        if baseline is None or differences is None or seen_at >= look.observed_at:
+            continue
+        if _is_over(look, baseline, differences, mark, subject, json.loads(rules or "[]")):
+            settled.append(Settled(host, pk, f"the host agrees with baseline {baseline.name} again", look.observed_at))
+    return settled
+
+
+def _is_over(
+    look: Look, baseline: Baseline, differences: list[Sighting], mark: str, subject: str, rules: list[str]
+) -> bool:
+    """Whether the visit ran every rule that showed the difference, to its end, and there is none any more."""
+    if len(differences) > MAX_DIFFERENCES:
+        # Not all of what is missing is known.
+        return False
+    if subject == FLOOD:
+        return set(baseline.subjects) <= set(look.subjects)
+    was_asked = bool(rules) and subject in look.subjects and set(rules) <= set(look.rule_ids)
+    return was_asked and all(mark != one.fingerprint for one in differences)
 
 
 def _compare(look: Look, baseline: Baseline, lists: _Lists) -> list[Sighting]:
+    """All that differs; more is missing than is told here where that is more than is kept."""
     differences: list[Sighting] = []
     new: list[Thing] = []
     host = look.host
@@ -144,8 +244,8 @@ def _compare(look: Look, baseline: Baseline, lists: _Lists) -> list[Sighting]:
         # For the visits that are stored after this one in the same transaction.
         _learn(baseline, new, lists.known)
         return []
-    differences += [_missing(host, baseline, entry) for entry in _lacking(look, baseline, lists.missing[baseline.pk])]
-    return _capped(host, baseline, list({one.fingerprint: one for one in differences}.values()))
+    differences += [_missing(host, baseline, entry) for entry in lists.lacking.get((host.pk, baseline.pk), ())]
+    return list({one.fingerprint: one for one in differences}.values())
 
 
 def _take_in(baseline: Baseline, new: list[Thing], host: Host) -> bool:
@@ -167,18 +267,6 @@ def _learn(baseline: Baseline, things: Iterable[Thing], known: Known) -> None:
         key = same_key(thing.subject, baseline.subjects.get(thing.subject, ""), thing.identity)
         near = near_key(thing.subject, thing.identity)
         known[baseline.pk, near].append((key, {**thing.identity, **thing.data}))
-
-
-def _lacking(look: Look, baseline: Baseline, entries: Sequence[BaselineEntry]) -> list[BaselineEntry]:
-    """Entries of which the visit ran every rule that ever saw them, and which it did not see."""
-    if not entries:
-        return []
-    subjects, rule_ids = set(look.subjects), set(look.rule_ids)
-    asked = [entry for entry in entries if entry.subject in subjects and rule_ids.issuperset(entry.rule_ids)]
-    keys = {
-        same_key(seen.subject, baseline.subjects.get(seen.subject, ""), seen.identity) for seen in look.observations
-    }
-    return [entry for entry in asked if entry.key not in keys]
 
 
 def _fits(seen: Observation, strictness: str, alike: list[tuple[str, dict[str, Any]]]) -> bool:
@@ -203,15 +291,18 @@ def _present(
     key = same_key(seen.subject, strictness, seen.identity)
     explanation = f"A {words} is not as baseline {baseline.name} has it: {said}."
     evidence = facts | {"drift_differs": differs}
-    return _sighting(host, baseline, _Difference(kind, key, seen.subject, seen.identity, evidence, explanation))
+    found = _Difference(kind, key, seen.subject, seen.identity, evidence, explanation, seen.rule_ids)
+    return _sighting(host.pk, baseline, found)
 
 
-def _missing(host: Host, baseline: Baseline, entry: BaselineEntry) -> Sighting:
+def _missing(host: Host, baseline: Baseline, entry: _Lacking) -> Sighting:
     words = entry.subject.replace("_", " ")
     explanation = f"A {words} that baseline {baseline.name} has is missing here."
     evidence = {**entry.identity, **entry.data, "drift_differs": []}
     return _sighting(
-        host, baseline, _Difference("missing", entry.key, entry.subject, entry.identity, evidence, explanation)
+        host.pk,
+        baseline,
+        _Difference("missing", entry.key, entry.subject, entry.identity, evidence, explanation, entry.rule_ids),
     )
 
 
@@ -224,13 +315,16 @@ class _Difference(NamedTuple):
     identity: dict[str, Any]
     evidence: dict[str, Any]
     explanation: str
+    # The recon rules that show it: only a visit that ran them all can say that it is over.
+    rule_ids: list[str]
 
 
-def _sighting(host: Host, baseline: Baseline, found: _Difference) -> Sighting:
+def _sighting(host: uuid.UUID, baseline: Baseline, found: _Difference) -> Sighting:
     told = {"drift_baseline": str(baseline.pk), "drift_kind": found.kind, "drift_key": found.key}
+    shown_by = {"drift_rules": found.rule_ids}
     named = {"baseline": str(baseline.pk), "key": found.key, "missing": found.kind == "missing"}
     return Sighting(
-        fingerprint=fingerprint(RULE_NAME, str(host.pk), found.subject, named),
+        fingerprint=fingerprint(RULE_NAME, str(host), found.subject, named),
         rule_id=None,
         rule_name=RULE_NAME,
         subject=found.subject,
@@ -239,22 +333,22 @@ def _sighting(host: Host, baseline: Baseline, found: _Difference) -> Sighting:
         tags=[],
         explanation=found.explanation,
         identity=found.identity,
-        evidence=found.evidence | told,
+        evidence=found.evidence | told | shown_by,
         evidence_digest=content_digest(found.subject, found.evidence),
     )
 
 
-def _capped(host: Host, baseline: Baseline, found: list[Sighting]) -> list[Sighting]:
+def _capped(host: uuid.UUID, baseline: Baseline, found: list[Sighting]) -> list[Sighting]:
     """The same ones visit after visit, and one finding that says how many there are."""
     if len(found) <= MAX_DIFFERENCES:
         return found
     kept = sorted(found, key=lambda sighting: sighting.fingerprint)[:MAX_DIFFERENCES]
     explanation = (
-        f"{len(found)} things differ from baseline {baseline.name} on this host; {MAX_DIFFERENCES} are kept."
+        f"More than {MAX_DIFFERENCES} things differ from baseline {baseline.name} on this host; so many are kept."
         " Either the baseline does not fit this host, or the host was rebuilt: gather it anew, or cover other hosts."
     )
     identity = {"baseline": baseline.name}
-    flood = _Difference("flood", "", "baseline", identity, dict(identity), explanation)
+    flood = _Difference("flood", "", FLOOD, identity, dict(identity), explanation, [])
     return [*kept, _sighting(host, baseline, flood)]
 
 

@@ -84,16 +84,20 @@
       const row = cell && cell.closest("table").tHead && cell.closest("table").tHead.rows[0];
       const heading = row && row.cells[cell.cellIndex];
       const field = control.closest(".field-row, .form-row, [class*='field-']");
-      const label = heading || field && field.querySelector("label");
+      const chooser = control.closest(".select2-container");
+      const chosen = chooser && chooser.previousElementSibling;
+      const label = heading || chosen && chosen.labels && chosen.labels[0] || field && field.querySelector("label");
       const words = [label && label.innerText.trim(), control.placeholder].filter(Boolean).join(", ");
       if (words) control.setAttribute("aria-label", words);
     }
     for (const icon of document.querySelectorAll(".clock-icon[title], .date-icon[title]")) {
       icon.parentElement.setAttribute("aria-label", icon.title);
     }
+    document.documentElement.setAttribute("data-sf-named", "");
   }
 
-  window.addEventListener("load", nameControls);
+  // After the theme's own listeners, which make some of them.
+  window.addEventListener("load", () => window.setTimeout(nameControls, 0));
   document.addEventListener("DOMContentLoaded", function () {
     const marker = document.querySelector("[data-sf-live]");
     const region = marker && document.getElementById(marker.getAttribute("data-sf-live"));

@@ -24,6 +24,9 @@ MAX_STDERR_FLOOD_BYTES = 4 << 20
 # A handshake with sign-in takes under 20 KiB; what sends this much before is no SSH server. Much more would cost CPU:
 # paramiko looks for the end of a greeting again from its start after every 128 bytes.
 MAX_HANDSHAKE_BYTES = 256 << 10
+# paramiko asks for the head of a packet and then for the rest: taken from what came already, that is one call less for
+# each, and for those that came together none.
+READ_AHEAD_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,17 @@ class Traffic:
 
 
 class CountedSocket:
-    """A socket (or a jump host's channel) that counts, and bounds what may come before the sign-in."""
+    """A socket (or a jump host's channel) that counts, reads ahead, and bounds what may come before the sign-in.
+
+    Only one thread may receive.
+    """
 
     def __init__(self, sock: Any, traffic: Traffic) -> None:
         self._sock = sock
         self._traffic = traffic
         self._is_tcp = isinstance(sock, socket.socket)
+        self._ahead = b""
+        self._at = 0
         self.received_bytes = 0
         self.is_signed_in = False
 
@@ -69,6 +77,13 @@ class CountedSocket:
         return sent
 
     def recv(self, size: int) -> bytes:
+        if self._at == len(self._ahead):
+            self._ahead, self._at = self._receive(max(size, READ_AHEAD_BYTES)), 0
+        data = self._ahead[self._at : self._at + size]
+        self._at += len(data)
+        return data
+
+    def _receive(self, size: int) -> bytes:
         data: bytes = self._sock.recv(size)
         self.received_bytes += len(data)
         self._traffic.received_bytes += len(data)

@@ -102,6 +102,17 @@ class _Policy(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
             raise _UnknownHostKeyError(key)
 
 
+class _Packetizer(paramiko.Packetizer):  # type: ignore[misc]
+    """Stops the clock of the handshake once; paramiko does so again with every packet."""
+
+    _is_stopped = False
+
+    def complete_handshake(self) -> None:
+        if not self._is_stopped:
+            super().complete_handshake()
+            self._is_stopped = True
+
+
 class SshProcess(RemoteProcess):
     """A command on its own channel."""
 
@@ -585,7 +596,7 @@ class _Dial:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         build = _JumpTransport if self._hop.is_jump else paramiko.Transport
-        transport = build(self._wire, disabled_algorithms=disabled_algorithms)
+        transport = build(self._wire, disabled_algorithms=disabled_algorithms, packetizer_class=_Packetizer)
         transport.handshake_timeout = self._hop.timeout_s
         _prefer(transport.get_security_options(), self._pinned)
         self._transport = transport

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -22,6 +23,8 @@ const (
 	ready = "SANDFLY-READY"
 	// progress is how a line begins that says how far the probe is: subjects gone through, of how many.
 	progress = "SANDFLY-AT"
+	// saidEvery is how much time lies at least between two such lines.
+	saidEvery = time.Second
 	// planWithin bounds the wait for a plan.
 	planWithin = 2 * time.Minute
 	// endWithin is how long the last lines may take once the visit must end; a reader that has stopped reading must
@@ -59,7 +62,7 @@ func visit(o options) int {
 			OwnPID: os.Getpid(), OwnPath: own, Passwords: passwords(p, started),
 		},
 		Report:   report.NewWriter(os.Stdout, matchBytes(p), p.Limits.ValueBytes),
-		Progress: func(done, total int) { fmt.Fprintln(os.Stderr, progress, done, total) },
+		Progress: sayProgress(os.Stderr, time.Now),
 	}
 	if err := e.Report.Header(header(o.root, started)); err != nil {
 		return fail(err)
@@ -68,6 +71,17 @@ func visit(o options) int {
 	return finish(e, guard, report.Footer{
 		WallS: time.Since(started).Seconds(), Removed: removed, Errors: problems,
 	})
+}
+
+// sayProgress writes the first and the last step, and of those between at most one in every saidEvery: each is a packet.
+func sayProgress(w io.Writer, now func() time.Time) func(done, total int) {
+	var said time.Time
+	return func(done, total int) {
+		if at := now(); done >= total || at.Sub(said) >= saidEvery {
+			said = at
+			fmt.Fprintln(w, progress, done, total)
+		}
+	}
 }
 
 // passwords bounds the password audit: half of the visit's time and memory, with what a scheme takes beside its largest

@@ -51,6 +51,7 @@ __all__ = ["open_local", "open_ssh", "read_greeting", "read_host_key"]
 
 READ_BYTES = 256 << 10
 IDLE_S = 1.0
+LOOK_AGAIN_S = 1.0
 PACKET_OVERHEAD_BYTES = 64  # that paramiko leaves free in each packet of a channel
 KEEPALIVE_S = 10
 SESSION_PATIENCE_S = 5.0
@@ -123,7 +124,8 @@ class SshProcess(RemoteProcess):
         self._poll.register(channel.fileno(), select.POLLIN)
 
     def read(self, timeout_s: float) -> Chunk:
-        self._poll.poll(timeout_s * 1000)
+        # Where both streams move at once, paramiko may take back the sign that one of them has something.
+        self._poll.poll(min(timeout_s, LOOK_AGAIN_S) * 1000)
         # Asked before the buffers: what comes after the answer is read the next time.
         is_over = self._channel.eof_received or self._channel.closed
         out = self._channel.recv(READ_BYTES) if self._channel.recv_ready() else b""

@@ -261,8 +261,10 @@ def _command(arch: str, output: Path) -> list[str]:
     """Nothing of this machine or this moment goes into the program: no paths, no build id, no version control."""
     names = f"-X main.version={VERSION} -X main.arch={arch}"
     # Collectors wait for the kernel; without inlining there they are a twentieth smaller and hardly slower.
-    small = "-gcflags=sandfly/probes/internal/collect/...=-l"
-    flags = ["-trimpath", "-buildvcs=false", small, "-ldflags", f"-s -w -buildid= {names}"]
+    # The packages of the standard library are used too little in a visit for it to matter there.
+    outlined = ("sandfly/probes/internal/collect/...", "fmt", "time", "net/netip", "flag")
+    small = [f"-gcflags={package}=-l" for package in outlined]
+    flags = ["-trimpath", "-buildvcs=false", *small, "-ldflags", f"-s -w -buildid= {names}"]
     if arch.endswith(LEGACY_SUFFIX):
         flags.append("-modfile=legacy.mod")
     return ["build", *flags, "-o", str(output), "./cmd/probe"]

@@ -115,6 +115,5 @@ func (s *gramSet) find(value string, use func([]int32)) {
 // fits says whether the text stands at this place of the value, and may.
 func (n *needle) fits(value string, at int) bool {
 	end := at + len(n.text)
-	return at >= 0 && end <= len(value) && value[at:end] == n.text &&
-		(n.place&atStart == 0 || at == 0) && (n.place&atEnd == 0 || end == len(value))
+	return at >= 0 && end <= len(value) && value[at:end] == n.text && n.place.allows(value, at, end)
 }

@@ -26,8 +26,42 @@ const (
 	anywhere place = 0
 	atStart  place = 1 << iota
 	atEnd
-	whole = atStart | atEnd
+	atWord // begins a word, as \b of a pattern has it
+	toWord // ends one
+	whole  = atStart | atEnd
 )
+
+// allows says whether a text may stand between two offsets of a value.
+func (p place) allows(value string, at, end int) bool {
+	return (p&atStart == 0 || at == 0) && (p&atEnd == 0 || end == len(value)) &&
+		(p&atWord == 0 || at == 0 || mayPart(value[at-1])) && (p&toWord == 0 || end == len(value) || mayPart(value[end]))
+}
+
+// mayPart says whether a byte beside a word may be no part of it. In lower case `k` and `i` may have been the sign of
+// Kelvin and İ, which are none.
+func mayPart(c byte) bool { return !isWord(c) || c == 'k' || c == 'i' }
+
+// holds says whether some text of the guard stands in a value in lower case.
+func (g guard) holds(value string) bool {
+	for i := range g {
+		if g[i].isIn(value) {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *atom) isIn(value string) bool {
+	for at := 0; ; at++ {
+		next := strings.Index(value[at:], a.text)
+		if next < 0 {
+			return false
+		}
+		if at += next; a.place.allows(value, at, at+len(a.text)) {
+			return true
+		}
+	}
+}
 
 // maxAtoms bounds a guard; beyond it the expression itself is as good.
 const maxAtoms = plan.MaxValues
@@ -80,12 +114,12 @@ func (a atom) chance(f collect.FieldInfo) float64 {
 		return 0.3
 	case a.place == whole:
 		return 0.001
-	case len(a.text) < minGram:
+	case a.length() < minGram:
 		return 0.3
 	case a.place == atStart && strings.HasPrefix(a.text, "/"):
 		return 0.1 // a rule's scope says as much
 	}
-	return 0.2 / float64(len(a.text))
+	return 0.2 / float64(a.length())
 }
 
 func (c *Compiler) leafGuard(n *plan.Node) guard {
@@ -138,11 +172,7 @@ func (c *Compiler) valueGuard(field int, op string, value any) guard {
 		if err != nil {
 			return nil
 		}
-		var g guard
-		for _, text := range p.texts {
-			g = append(g, atom{field, text, anywhere})
-		}
-		return g
+		return p.needs.rarest(field, c.subject)
 	}
 	v := planScalar(value)
 	text, at := strings.ToLower(v.str(false)), anywhere

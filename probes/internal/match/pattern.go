@@ -3,14 +3,12 @@ package match
 import (
 	"regexp"
 	"regexp/syntax"
-	"slices"
-	"strings"
 )
 
 // pattern is a regular expression that is made ready when the first value comes near it: most of a plan's never are.
 type pattern struct {
 	source string
-	texts  []string // see required
+	needs  needs
 	ready  *regexp.Regexp
 }
 
@@ -20,12 +18,14 @@ func newPattern(source string) (*pattern, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pattern{source: source, texts: required(parsed.Simplify())}, nil
+	return &pattern{source: source, needs: needsOf(parsed.Simplify())}, nil
 }
 
 func (p *pattern) matches(s *scalar) bool {
-	if p.texts != nil && !slices.ContainsFunc(p.texts, func(text string) bool { return strings.Contains(s.str(true), text) }) {
-		return false
+	for _, need := range p.needs {
+		if !need.holds(s.str(true)) {
+			return false
+		}
 	}
 	if p.ready == nil {
 		p.ready = regexp.MustCompile(p.source) // it parses, and nothing else can be wrong with it

@@ -720,19 +720,25 @@ def encode(message: Struct) -> bytes:
     return msgspec.json.encode(message, order="sorted")
 
 
+# Made by one thread, before there are others: msgspec is not safe where two learn a type at once.
+_SCANJOB = msgspec.json.Decoder(ScanJob)
+_SCANREPORT = msgspec.json.Decoder(ScanReport)
+_PLAN = msgspec.json.Decoder(Plan)
+
+
 def decode_job(data: bytes | str) -> ScanJob:
     """Raises msgspec.ValidationError or msgspec.DecodeError on anything that is not a job."""
-    return msgspec.json.decode(data, type=ScanJob)
+    return _SCANJOB.decode(data)
 
 
 def decode_report(data: bytes | str) -> ScanReport:
     """Raises msgspec.ValidationError or msgspec.DecodeError on anything that is not a report."""
-    return msgspec.json.decode(data, type=ScanReport)
+    return _SCANREPORT.decode(data)
 
 
 def decode_plan(data: bytes | str) -> Plan:
     """Raises msgspec.ValidationError or msgspec.DecodeError on anything that is not a plan."""
-    return msgspec.json.decode(data, type=Plan)
+    return _PLAN.decode(data)
 
 
 def decode_report_line(data: bytes) -> ReportLine:

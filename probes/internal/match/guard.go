@@ -172,7 +172,11 @@ func (c *Compiler) valueGuard(field int, op string, value any) guard {
 		if err != nil {
 			return nil
 		}
-		return p.needs.rarest(field, c.subject)
+		var g guard
+		for _, text := range p.texts {
+			g = append(g, atom{field, text, anywhere})
+		}
+		return g
 	}
 	v := planScalar(value)
 	text, at := strings.ToLower(v.str(false)), anywhere

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/seq"
 )
 
@@ -32,20 +31,6 @@ func needsOf(re *syntax.Regexp) needs {
 	n.gather(re, anywhere)
 	seq.SortStableFunc(n, func(a, b guard) int { return cmp.Compare(b.rank(), a.rank()) })
 	return n[:min(len(n), maxNeeds)]
-}
-
-// rarest is the guard that a record fits least, over one of its fields; nil when there is none.
-func (n needs) rarest(field int, subject *collect.Subject) (best guard) {
-	for _, need := range n {
-		g := slices.Clone(need)
-		for i := range g {
-			g[i].field = field
-		}
-		if best == nil || g.chance(subject) < best.chance(subject) {
-			best = g
-		}
-	}
-	return best
 }
 
 // rank tells how rare a guard's most common text is: by its length and by where it must stand.
@@ -209,8 +194,7 @@ func spelled(re *syntax.Regexp) (texts []string) {
 			}
 		}
 	}
-	slices.Sort(texts)
-	return slices.Compact(texts)
+	return texts
 }
 
 // heads are the texts of which all begin with one that a part of a pattern fits.
@@ -251,6 +235,48 @@ func product(heads, tails []string) (texts []string) {
 // `s` also fits ſ and a `k` the sign of Kelvin.
 func isPlain(r rune, fold bool) bool {
 	return r < utf8.RuneSelf && !(fold && strings.ContainsRune("sSkK", r))
+}
+
+// required are texts, in lower case, of which every match of a pattern holds one; nil when there are none to see.
+func required(re *syntax.Regexp) []string {
+	switch re.Op {
+	case syntax.OpLiteral:
+		if text := plainest(re.Rune, re.Flags&syntax.FoldCase != 0); text != "" {
+			return []string{text}
+		}
+	case syntax.OpCapture, syntax.OpPlus:
+		return required(re.Sub[0])
+	case syntax.OpAlternate:
+		var all []string
+		for _, side := range re.Sub {
+			texts := required(side)
+			if texts == nil || len(all)+len(texts) > maxAlternatives {
+				return nil
+			}
+			all = append(all, texts...)
+		}
+		return all
+	case syntax.OpConcat:
+		var best []string
+		for _, part := range re.Sub {
+			if texts := required(part); shortest(texts) > shortest(best) {
+				best = texts
+			}
+		}
+		return best
+	}
+	return nil
+}
+
+// shortest is the length of the shortest text, 0 when there is none.
+func shortest(texts []string) int {
+	least := 0
+	for _, text := range texts {
+		if least == 0 || len(text) < least {
+			least = len(text)
+		}
+	}
+	return least
 }
 
 // plainest is the longest run of a literal that lower case changes in pattern and value alike. Without case an `s` also

@@ -44,7 +44,7 @@ func compareWithRegexp(t *testing.T, seed uint64, values int) bool {
 			t.Fatalf("seed %d: %q in %q: %v, needs %v", seed, source, value, got, p.needs)
 		}
 	}
-	return len(p.needs) > 0
+	return p.needs != nil
 }
 
 func TestPatternsThatNeedTextsMatchWhatTheyWouldWithout(t *testing.T) {

@@ -3,11 +3,15 @@ package match
 import (
 	"regexp"
 	"regexp/syntax"
+	"slices"
+	"strings"
 )
 
 // pattern is a regular expression that is made ready when the first value comes near it: most of a plan's never are.
 type pattern struct {
 	source string
+	texts  []string // see required
+	near   bool     // a value held one of them, so that needs are known
 	needs  needs
 	ready  *regexp.Regexp
 }
@@ -18,10 +22,19 @@ func newPattern(source string) (*pattern, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pattern{source: source, needs: needsOf(parsed.Simplify())}, nil
+	return &pattern{source: source, texts: required(parsed.Simplify())}, nil
 }
 
 func (p *pattern) matches(s *scalar) bool {
+	if p.texts != nil && !slices.ContainsFunc(p.texts, func(text string) bool { return strings.Contains(s.str(true), text) }) {
+		return false
+	}
+	if !p.near {
+		p.near = true
+		if parsed, err := syntax.Parse(p.source, syntax.Perl); err == nil {
+			p.needs = needsOf(parsed.Simplify())
+		}
+	}
 	for _, need := range p.needs {
 		if !need.holds(s.str(true)) {
 			return false

@@ -23,7 +23,8 @@ CSRF_TRUSTED_ORIGINS = env.words("SANDFLY_TRUSTED_ORIGINS", [])
 INSTALLED_APPS = [
     "unfold",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    # Its pages are looked for by `urls.py`: scans, workers and migrations have none.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

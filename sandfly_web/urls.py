@@ -6,6 +6,8 @@ from django.urls import include, path, re_path
 from sandfly_web.api.errors import not_found
 from sandfly_web.api.views import healthz, readyz
 
+admin.autodiscover()
+
 urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),

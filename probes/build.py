@@ -37,6 +37,8 @@ VERSION = "0.1.0"
 SOURCE: Path = Path(__file__).resolve().parent
 BUILD_TIMEOUT_S = 900
 XZ_DICTIONARY_BYTES = 8 << 20
+# Values of GOARCH with a second xz form: packing takes as long as compiling, and other hosts are few.
+X86 = ("amd64",)
 # What one upload may take, packed with xz; a visit is mostly this.
 WIRE_BYTES = 2_000_000
 
@@ -108,17 +110,20 @@ MACHINES = {
 class Build:
     """A built probe and the same program packed for the wire; sizes are in bytes.
 
-    `xz_path` is None, and `xz_size` 0, where the Python that built it has no lzma module.
+    `bcj_path` is xz with x86's branches made alike, a twentieth smaller, which the xz of BusyBox does not read; other
+    processors have none. It and `xz_path` are None, their sizes 0, where the Python that built has no lzma module.
     """
 
     arch: str
     path: Path
     gz_path: Path
     xz_path: Path | None
+    bcj_path: Path | None
     sha256: str
     size: int
     gz_size: int
     xz_size: int
+    bcj_size: int
     version: str
 
     def __fspath__(self) -> str:
@@ -134,6 +139,7 @@ class Entry:
     size: int
     gz_size: int
     xz_size: int
+    bcj_size: int
     source: str
     go: str = ""
 
@@ -217,14 +223,16 @@ def find_current(arch: str, directory: Path) -> Build | None:
         return None
     if find_go() is not None and entry.source != source_digest(arch in LEGACY):
         return None
-    path, gz_path, xz_path = (directory / f"{entry.file}{ending}" for ending in ("", ".gz", ".xz"))
-    sizes = {path: entry.size, gz_path: entry.gz_size} | ({xz_path: entry.xz_size} if entry.xz_size else {})
+    path, gz_path, xz_path, bcj_path = (directory / f"{entry.file}{ending}" for ending in ("", ".gz", ".xz", ".bcj.xz"))
+    sizes = {path: entry.size, gz_path: entry.gz_size}
+    sizes |= {path: size for path, size in ((xz_path, entry.xz_size), (bcj_path, entry.bcj_size)) if size}
     with contextlib.suppress(OSError):
         if all(file.stat().st_size == size for file, size in sizes.items()):
             return Build(
                 arch=arch, path=path, gz_path=gz_path, xz_path=xz_path if entry.xz_size else None,
+                bcj_path=bcj_path if entry.bcj_size else None,
                 sha256=entry.sha256, size=entry.size, gz_size=entry.gz_size, xz_size=entry.xz_size,
-                version=manifest.version,
+                bcj_size=entry.bcj_size, version=manifest.version,
             )  # fmt: skip
     return None
 
@@ -238,22 +246,29 @@ def _compile(arch: str, directory: Path) -> Entry:
             run_go(_command(arch, made), _settings(arch), go)
         program = made.read_bytes()
         packed = {".gz": gzip.compress(program, compresslevel=9, mtime=0), ".xz": _pack_xz(program)}
+        if BUILDS[arch]["GOARCH"] in X86:
+            packed[".bcj.xz"] = _pack_xz(program, is_x86=True)
         for ending, data in packed.items():
             (Path(scratch) / f"{name}{ending}").write_bytes(data)
             (Path(scratch) / f"{name}{ending}").replace(directory / f"{name}{ending}")
         made.replace(directory / name)
     return Entry(
         file=name, sha256=hashlib.sha256(program).hexdigest(), size=len(program),
-        gz_size=len(packed[".gz"]), xz_size=len(packed[".xz"]), source=source_digest(arch in LEGACY),
+        gz_size=len(packed[".gz"]), xz_size=len(packed[".xz"]), bcj_size=len(packed.get(".bcj.xz", b"")),
+        source=source_digest(arch in LEGACY),
         go=f"go{legacy_version()}" if arch in LEGACY else go_version(),
     )  # fmt: skip
 
 
-def _pack_xz(program: bytes) -> bytes:
-    """What every unxz reads, that of BusyBox too: LZMA2 alone, CRC32, and 8 MiB to remember; b"" without lzma."""
+def _pack_xz(program: bytes, *, is_x86: bool = False) -> bytes:
+    """What every unxz reads, that of BusyBox too: LZMA2 alone, CRC32, and 8 MiB to remember; b"" without lzma.
+
+    With `is_x86` xz(1)'s filter --x86 comes before, for which BusyBox is not built.
+    """
     if not HAS_LZMA:
         return b""
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": XZ_DICTIONARY_BYTES, "lc": 4}]
+    filters: list[dict[str, int]] = [{"id": lzma.FILTER_X86}] if is_x86 else []
+    filters += [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": XZ_DICTIONARY_BYTES, "lc": 4}]
     return lzma.compress(program, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=filters)
 
 

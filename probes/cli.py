@@ -100,5 +100,6 @@ def _list(rest: Sequence[str] = ()) -> list[str]:
 
 def _show(made: Build) -> None:
     sizes = f"{made.size:>10,} bytes {made.gz_size:>10,} gzip {made.xz_size:>10,} xz"
+    sizes += f" {made.bcj_size:>10,} xz --x86" if made.bcj_size else ""
     sys.stdout.write(f"{made.arch:<15} {sizes}  {made.sha256}\n")
     sys.stdout.flush()

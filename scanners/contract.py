@@ -341,7 +341,7 @@ class Correlation(Frozen, frozen=True, kw_only=True):
 
 
 class PlanRule(Frozen, frozen=True, kw_only=True):
-    """One rule as the probe needs it; the report refers to it by its place in `Plan.rules`.
+    """One rule as the probe needs it; the report refers to it by its place in `Plan.rules`, so hosts are sent no `id`.
 
     `host` is over the fields of subject host: where it does not hold the rule is `skipped(os)`. With `absent` the alert
     is that no record matched. `correlation` stands instead of `when` and `scope`.

@@ -95,6 +95,8 @@ def put_probe(
 
 def choose_packing(build: Build, tools: frozenset[str]) -> tuple[Path, str]:
     """The smallest form that the host can unpack, and the guard's word for it."""
+    if build.bcj_path is not None and "xz-bcj" in tools:
+        return build.bcj_path, "xz"
     if build.xz_path is not None and tools & {"xz", "unxz", "busybox-unxz"}:
         return build.xz_path, "xz"
     return (build.gz_path, "gzip") if "gzip" in tools else (build.path, "cat")

@@ -19,7 +19,8 @@ MAX_VALUE_CHARS = 255
 MAX_DIRECTORIES = 8
 
 # Reads with built-ins only. The first bytes of a program file are \x7fELF, word size and byte order, with no NUL before
-# them, so that `read` gets them in every shell; what runs this script is the file.
+# them, so that `read` gets them in every shell; what runs this script is the file. `b` is "ok" packed by xz with its
+# filter for x86, which BusyBox does not have: only trying tells, as `xz` may be BusyBox.
 SCRIPT = r"""
 LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -57,6 +58,9 @@ case $d in /*) [ -d "$d" ] && [ -w "$d" ] && [ -x "$d" ] && set -- "$@" "$d" && 
 [ -r /proc/mounts ] && while read -r a m t q b; do for d in "$@"; do
 case "$d/" in "${m%/}"/*) p mount "$m $q"; break;; esac; done; done </proc/mounts
 for t in sudo su doas xz unxz gzip sha256sum busybox openssl find base64; do has $t && p tool $t; done
+b='\375\067zXZ\000\000\001i\042\336\066\002\001\004\000\041\001\000\000\332\063\255\003\001\000\002ok'
+b=$b'\012\000\000\175\016\026\332\000\001\027\003\007\140\014\274\220B\231\015\001\000\000\000\000\001YZ'
+has xz && [ "$(printf "$b" | xz -dc 2>/dev/null)" = ok ] && p tool xz-bcj
 has xz || has unxz || { has busybox && busybox unxz --help >/dev/null 2>&1 && p tool busybox-unxz; }
 echo "MARK-end"
 """
@@ -90,6 +94,11 @@ class HostTools:
         """Command that turns xz on stdin into bytes on stdout, "" when there is none."""
         commands = {"xz": "xz -dc", "unxz": "unxz -c", "busybox-unxz": "busybox unxz -c"}
         return next((command for name, command in commands.items() if name in self.names), "")
+
+    @property
+    def has_bcj(self) -> bool:
+        """Whether it also reads what was packed by xz's filter for x86."""
+        return "xz-bcj" in self.names
 
     @property
     def gunzip(self) -> str:

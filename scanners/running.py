@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from scanners.connection import MAX_STDERR_FLOOD_BYTES, RemoteProcess, remaining_s
@@ -23,6 +23,8 @@ PLAN_REJECTED = 2
 STDERR_TAIL_BYTES = 8 << 10
 # What Go writes first when a signal such as SIGQUIT or SIGABRT ends the program; its status is 2 then.
 ENDED_BY_SIGNAL = re.compile(rb"^(SIG[A-Z0-9]{2,6}): ", re.MULTILINE)
+# How the probe names a rule that it does not take.
+RULE_PLACE = re.compile(r"rules\[([0-9]{1,5})\]")
 # "SANDFLY-AT 12 80": the probe has gone through 12 of 80 subjects.
 PROGRESS = re.compile(rb"^SANDFLY-AT (\d{1,6}) (\d{1,6})\n", re.MULTILINE)
 
@@ -118,7 +120,7 @@ class _Run:
     def _explain(self, status: int | None) -> ProbeError | ReportError:
         """Why there is no footer."""
         text = self.stderr.decode("utf-8", "backslashreplace")
-        if status == PLAN_REJECTED and (reason := _rejection(text)):
+        if status == PLAN_REJECTED and (reason := _rejection(text, self.reader.rule_ids)):
             return ProbeError("plan_rejected", f"the probe does not take the plan: {reason}")
         if status is None or status > 128 or self.signal_name:
             how = f" by {self.signal_name}" if self.signal_name else ""
@@ -129,13 +131,18 @@ class _Run:
         return ReportError("report_truncated", f"the report breaks off after {self.reader.lines} lines")
 
 
-def _rejection(text: str) -> str:
-    """Why the probe says it does not take the plan; "" when it says nothing of the kind."""
+def _rejection(text: str, rule_ids: Sequence[str]) -> str:
+    """Why the probe says it does not take the plan, with the id of the rule it means; "" when it says no such thing."""
+
+    def name(place: re.Match[str]) -> str:
+        number = int(place[1])
+        return f"{place[0]} ({rule_ids[number]})" if number < len(rule_ids) else place[0]
+
     for line in reversed(text.strip().split("\n")):
         try:
             document = json.loads(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(document, dict):
-            return safe_words(str(document.get("error", "")), 500)
+            return RULE_PLACE.sub(name, safe_words(str(document.get("error", "")), 500), count=1)
     return ""

@@ -67,6 +67,8 @@ class Build(Protocol):
     @property
     def xz_path(self) -> Path | None: ...
     @property
+    def bcj_path(self) -> Path | None: ...
+    @property
     def sha256(self) -> str: ...
     @property
     def size(self) -> int: ...
@@ -133,6 +135,8 @@ def run_stage(
 
 def choose_packing(build: Build, tools: HostTools) -> tuple[Path, str]:
     """The smallest form of the probe that the host can unpack, and the command that does."""
+    if build.bcj_path is not None and tools.has_bcj:
+        return build.bcj_path, tools.unxz
     if build.xz_path is not None and tools.unxz:
         return build.xz_path, tools.unxz
     return (build.gz_path, tools.gunzip) if tools.gunzip else (build.path, "cat")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 from pathlib import Path
 
@@ -78,7 +77,7 @@ def test_words_reach_the_probe_and_nothing_that_prints_a_plan(tmp_path: Path) ->
     rules = choose_rules("", ["user_password_weak"])
     plan = build_plan(rules, Limits(), passwords=PasswordAudit(words=["Canary"]))
 
-    line, _ = prepare_plan(plan.body, (), Limits())
+    packed, _ = prepare_plan(plan.body, (), Limits())
 
-    assert decode_plan(gzip.decompress(base64.b64decode(line))).passwords.words == ["Canary"]
+    assert decode_plan(gzip.decompress(packed.removesuffix(b"\n"))).passwords.words == ["Canary"]
     assert "Canary" not in repr(plan) + repr(plan.plan) + str(plan.plan.passwords)

@@ -19,6 +19,9 @@ import pytest
 from probes import build as builder
 from probes import cli
 
+# What a visit with the whole detection set sends beside the probe takes less.
+PLAN_BYTES = 90_000
+
 Edit = Callable[[dict[str, Any]], None]
 
 
@@ -26,7 +29,8 @@ Edit = Callable[[dict[str, Any]], None]
 def made(probe: builder.Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with the probe of this machine, in which nothing may be built any more."""
     assert probe.xz_path
-    for path in (probe.path, probe.gz_path, probe.xz_path, probe.path.parent / "manifest.json"):
+    packed = (probe.gz_path, probe.xz_path, probe.bcj_path)
+    for path in filter(None, (probe.path, *packed, probe.path.parent / "manifest.json")):
         shutil.copy(path, tmp_path)
     monkeypatch.setattr(builder, "_compile", lambda arch, directory: pytest.fail(f"built {arch} in {directory}"))
     return tmp_path
@@ -68,6 +72,14 @@ def test_the_manifest_describes_the_files(probe: builder.Build) -> None:
     assert builder.load_manifest(probe.path.parent).builds[probe.arch].sha256 == probe.sha256
 
 
+def test_the_form_for_x86_is_the_same_program_and_leaves_room_for_a_plan_within_two_megabytes() -> None:
+    build = builder.ensure("amd64")
+
+    assert build.bcj_path and build.bcj_size == build.bcj_path.stat().st_size
+    assert hashlib.sha256(lzma.decompress(build.bcj_path.read_bytes())).hexdigest() == build.sha256
+    assert build.bcj_size <= builder.WIRE_BYTES - PLAN_BYTES
+
+
 def test_the_program_is_static_and_knows_nothing_of_where_it_was_made(probe: builder.Build) -> None:
     program = probe.path.read_bytes()
 
@@ -97,9 +109,11 @@ def test_a_python_without_lzma_builds_without_xz(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_build_without_xz_is_current_and_has_none(made: Path, probe: builder.Build) -> None:
-    edit_manifest(made, lambda manifest: manifest["builds"][probe.arch].update(xz_size=0))
+    edit_manifest(made, lambda manifest: manifest["builds"][probe.arch].update(xz_size=0, bcj_size=0))
 
-    assert builder.ensure(probe.arch, made).xz_path is None
+    found = builder.ensure(probe.arch, made)
+
+    assert (found.xz_path, found.bcj_path) == (None, None)
 
 
 def test_a_current_build_is_not_made_again(made: Path, probe: builder.Build) -> None:

@@ -42,6 +42,7 @@ class ScriptBuild:
     xz_path: Path
     sha256: str
     size: int
+    bcj_path: Path | None = None
 
 
 def script_build(

@@ -121,6 +121,16 @@ def test_tools_for_staging(names: list[str], digest: str, unxz: str, gunzip: str
     assert (found.digest, found.unxz, found.gunzip) == (digest, unxz, gunzip)
 
 
+@pytest.mark.parametrize(("program", "reads"), [("/usr/bin/xz", True), ("/bin/busybox", False), ("/bin/true", False)])
+def test_xz_is_tried_with_the_filter_for_x86(tmp_path: Path, program: str, reads: bool) -> None:
+    (tmp_path / "xz").symlink_to(program)
+    text = SCRIPT.replace("MARK", "m").replace("PATH=$PATH", f"PATH={tmp_path}:/bin; X=$PATH")
+
+    done = subprocess.run(["/bin/sh"], input=text.encode(), capture_output=True, check=True)
+
+    assert parse_profile(done.stdout.decode(), "m")[1].has_bcj is reads
+
+
 @pytest.mark.parametrize(("status", "unxz"), [(0, "busybox unxz -c"), (127, "")])
 def test_unxz_of_busybox_counts_only_where_it_was_built_in(tmp_path: Path, status: int, unxz: str) -> None:
     (tmp_path / "busybox").write_text(f"#!/bin/sh\nexit {status}\n")

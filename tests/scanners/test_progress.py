@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from scanners.connection import Chunk
@@ -55,3 +57,20 @@ def run_saying(said: bytes) -> list[int]:
     # Progress never stands in the way of what the probe said at last.
     assert raised.value.message.endswith("probe: no memory")
     return heard
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ("rules[1]: subject: empty", "rules[1] (rule-b): subject: empty"),
+        ("rules[2]: subject: empty", "rules[2]: subject: empty"),
+        ("sets[0]: too short", "sets[0]: too short"),
+    ],
+)
+def test_rule_that_the_probe_does_not_take_is_named(said: str, heard: str) -> None:
+    process = FakeProcess([Chunk(stderr=json.dumps({"error": said}).encode() + b"\n")], status=2)
+
+    with pytest.raises(ProbeError) as raised:
+        run_probe(Launched(process, Become.NONE), b"", ReportReader(["rule-a", "rule-b"], 1000), 5, lambda: False)
+
+    assert (raised.value.code, raised.value.message) == ("plan_rejected", f"the probe does not take the plan: {heard}")

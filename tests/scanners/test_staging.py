@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from scanners import guard
 from scanners.connection import Chunk
 from scanners.errors import CleanupError, ProbeError, ScanError
 from scanners.local import open_local
@@ -79,6 +80,15 @@ def test_probe_is_staged_closed_to_others_and_removed(tmp_path: Path, build: Any
 )
 def test_smallest_form_that_the_host_unpacks_is_sent(build: Any, tools: str, form: str) -> None:
     assert choose_packing(build, PACKINGS[tools])[0] == getattr(build, form)
+
+
+@pytest.mark.parametrize(("names", "form"), [({"xz"}, "xz_path"), ({"xz", "xz-bcj"}, "bcj_path")])
+def test_form_for_x86_is_sent_where_xz_was_seen_to_read_it(build: Any, names: set[str], form: str) -> None:
+    both = replace(build, bcj_path=build.path.with_suffix(".bcj.xz"))
+
+    assert choose_packing(both, HostTools(names=frozenset(names))) == (getattr(both, form), "xz -dc")
+    assert guard.choose_packing(both, frozenset(names)) == (getattr(both, form), "xz")
+    assert choose_packing(build, HostTools(names=frozenset({"xz", "xz-bcj"})))[0] == build.xz_path
 
 
 def test_without_an_xz_build_gzip_is_sent(build: Any) -> None:

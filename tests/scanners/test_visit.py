@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import json
 import logging
@@ -17,7 +16,7 @@ from msgspec.structs import replace
 from scanners.contract import Become, HostKeyPin, JumpEndpoint, Limits, Outcome, RuleState, ScanReport
 from scanners.visit import run_visit
 from tests.hosts.host import Host, User, make_host
-from tests.scanners.standin import FOOTER, HEADER, PLAN, READ_PLAN, READY, UNLINK, WHOLE, make_job, script_build
+from tests.scanners.standin import FOOTER, HEADER, PLAN, READY, UNLINK, WHOLE, make_job, script_build
 
 pytestmark = pytest.mark.integration
 
@@ -156,23 +155,27 @@ def test_sudo_leaves_no_ticket_on_the_host(host: Host, build: Any) -> None:
     assert list((host.root / "run/sudo").glob("ts/*")) == []
 
 
-def unpacked(line: str) -> str:
-    """The document that a plan's line stands for."""
-    return gzip.decompress(base64.b64decode(line)).decode()
+# All that the probe is given, which has no end: what comes within a second of its beginning.
+KEEP_PLAN = "head -c 1 >/run/plan; timeout 1 cat >>/run/plan\n"
+
+
+def unpacked(given: bytes) -> str:
+    """The document that is all of what a probe was given."""
+    assert given.endswith(b"\n")
+    return gzip.decompress(given[:-1]).decode()
 
 
 @pytest.mark.parametrize("username", ["free", "asked"])
 def test_password_never_reaches_the_probe(host: Host, tmp_path: Path, username: str) -> None:
-    witness = 'timeout 1 cat >/run/rest; printf %s "$plan" >/run/plan; env >/run/env; cat /proc/$$/cmdline >>/run/env\n'
-    build = script_build(tmp_path, WHOLE + witness)
+    witness = "env >/run/env; cat /proc/$$/cmdline >>/run/env\n"
+    build = script_build(tmp_path, UNLINK + READY + KEEP_PLAN + witness + HEADER + FOOTER)
 
     report = visit(host, host.password_secret(username), build=build)
 
-    seen = {name: (host.root / "run" / name).read_text() for name in ("plan", "rest", "env")}
-    plan = unpacked(seen["plan"])
+    plan = unpacked((host.root / "run/plan").read_bytes())
     assert report.profile is not None and report.profile.is_root
     assert '"rules":' in plan
-    assert PASSWORD not in plan + "".join(seen.values())
+    assert PASSWORD not in plan + (host.root / "run/env").read_text()
 
 
 def test_wrong_sudo_password_is_tried_once_and_degrades_to_the_user(host: Host, build: Any) -> None:
@@ -247,8 +250,8 @@ MATCH_LINE = json.dumps(
 def bare_build(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Its report has a mebibyte of all sorts of characters; it keeps what it and all others on the host were given."""
     lines = f"cat <<'END'\n{MATCH_LINE}\nEND\n" * 25
-    witness = 'printf %s "$plan" >/run/plan; env >/run/env; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ >/run/lines\n'
-    body = UNLINK + READY + READ_PLAN + witness + HEADER + lines + FOOTER
+    witness = "env >/run/env; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ >/run/lines\n"
+    body = UNLINK + READY + KEEP_PLAN + witness + HEADER + lines + FOOTER
     return script_build(tmp_path_factory.mktemp("bare"), body)
 
 
@@ -267,7 +270,7 @@ def test_root_by_what_asks_on_a_terminal_only(terminals: Host, bare_build: Any, 
     assert (report.profile.become, report.profile.is_root) == (become, True)
     assert [match.record["cmdline"] for match in report.matches] == [BYTES] * 25
     seen = {name: (terminals.root / "run" / name).read_bytes() for name in ("plan", "env", "lines")}
-    assert b'"rules":' in unpacked(seen["plan"].decode()).encode()
+    assert b'"rules":' in unpacked(seen["plan"]).encode()
     assert PASSWORD.encode() not in b"".join(seen.values())
 
 
@@ -550,11 +553,11 @@ def test_host_without_sftp(build: Any) -> None:
 
 
 def test_limits_of_the_job_reach_the_probe(host: Host, tmp_path: Path) -> None:
-    build = script_build(tmp_path, UNLINK + READY + READ_PLAN + 'printf %s "$plan" >/run/plan\n' + HEADER + FOOTER)
+    build = script_build(tmp_path, UNLINK + READY + KEEP_PLAN + HEADER + FOOTER)
 
     visit(host, host.secret(), build=build, limits=Limits(cpu_percent=7, probe_deadline_s=33))
 
-    plan = unpacked((host.root / "run/plan").read_text())
+    plan = unpacked((host.root / "run/plan").read_bytes())
     assert '"cpu_percent":7' in plan and '"deadline_s":33' in plan
 
 

@@ -99,8 +99,8 @@ func (p Passwords) check() error {
 
 func (r *Rule) check() error {
 	switch {
-	case r.ID == "" || len(r.ID) > maxName:
-		return fmt.Errorf("id: empty or longer than %d", maxName)
+	case len(r.ID) > maxName:
+		return fmt.Errorf("id: longer than %d", maxName)
 	case r.Subject == "" || len(r.Subject) > maxName:
 		return fmt.Errorf("subject: empty or longer than %d", maxName)
 	case len(r.Fields) > MaxFields:

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,7 +75,7 @@ func DefaultLimits() Limits {
 
 // Rule is one rule; the report refers to it by its place.
 type Rule struct {
-	ID         string   `json:"id"`
+	ID         string   `json:"id"` // only named in errors; a visit leaves it out
 	Subject    string   `json:"subject"`
 	When       *Node    `json:"when"`
 	Scope      *Scope   `json:"scope"`
@@ -142,35 +141,45 @@ type Node struct {
 	Mode   string  `json:"mode"`
 }
 
-// Read takes one plan from a stream, up to a newline or the end, and the sets behind it.
+// Read takes one plan from a stream, packed by gzip or up to a newline or the end, and the sets behind it.
 func Read(r io.Reader) (*Plan, error) {
 	buffered := bufio.NewReaderSize(r, 64<<10)
-	line, err := ReadLine(buffered, MaxBytes)
+	document, err := readDocument(buffered)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
-	if line, err = unpack(line); err != nil {
-		return nil, fmt.Errorf("plan: %w", err)
-	}
-	p, err := Decode(line)
+	p, err := Decode(document)
 	if err != nil {
 		return nil, err
 	}
 	return p, p.Load(buffered)
 }
 
-// packed is how the base64 of what gzip made begins; no JSON document does.
-const packed = "H4sI"
+// packed is how the gzip form begins (RFC 1952, 2.3.1); no JSON document does.
+const packed = "\x1f\x8b"
 
-// unpack gives the document of a line that is the base64 of its gzip form, and any other line as it is.
-func unpack(line []byte) ([]byte, error) {
-	if !bytes.HasPrefix(line, []byte(packed)) {
-		return line, nil
+// readDocument takes the gzip form, which says itself where it ends, or a line; a newline ends either, or the stream does.
+func readDocument(buffered *bufio.Reader) ([]byte, error) {
+	if head, _ := buffered.Peek(len(packed)); string(head) != packed {
+		return ReadLine(buffered, MaxBytes)
 	}
-	in, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, bytes.NewReader(bytes.TrimSpace(line))))
+	document, err := unpack(buffered)
 	if err != nil {
 		return nil, err
 	}
+	if end, err := buffered.ReadByte(); err == nil && end != '\n' {
+		return nil, errors.New("no newline behind what is packed")
+	}
+	return document, nil
+}
+
+// unpack reads one gzip member and not a byte more.
+func unpack(buffered *bufio.Reader) ([]byte, error) {
+	in, err := gzip.NewReader(buffered)
+	if err != nil {
+		return nil, err
+	}
+	in.Multistream(false)
 	document, err := io.ReadAll(io.LimitReader(in, MaxBytes+1))
 	if err != nil {
 		return nil, err

@@ -4,13 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 const goldenPlan = "../../../tests/golden/plan.json"
@@ -117,7 +117,6 @@ func TestBrokenPlansAreRefusedAndSayWhere(t *testing.T) {
 		{"unknown field of a rule", `{"schema":1,"rules":[{"id":"r","run":1}]}`, `unknown field "run"`},
 		{"bad type", `{"schema":1,"rules":[{"id":7}]}`, "id cannot hold a JSON number"},
 		{"not UTF-8", "{\"schema\":1,\"rules\":[{\"id\":\"\xff\"}]}", "not UTF-8"},
-		{"no id", `{"schema":1,"rules":[{"subject":"process","fields":[]}]}`, "rules[0]: id"},
 		{"no subject", `{"schema":1,"rules":[{"id":"r","fields":[]}]}`, "rules[0] (r): subject"},
 		{"limit out of bounds", `{"schema":1,"limits":{"cpu_percent":0},"rules":[]}`, "limits.cpu_percent: 0 is not in 1…100"},
 		{"memory out of bounds", `{"schema":1,"limits":{"memory_bytes":5},"rules":[]}`, "limits.memory_bytes"},
@@ -170,7 +169,7 @@ func TestTooLongPlanIsRefusedWhileReading(t *testing.T) {
 	}
 }
 
-func packedLine(t *testing.T, document string) string {
+func packedPlan(t *testing.T, document string) string {
 	t.Helper()
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
@@ -178,25 +177,41 @@ func packedLine(t *testing.T, document string) string {
 	if err := errors.Join(err, w.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return base64.StdEncoding.EncodeToString(out.Bytes())
+	return out.String()
 }
 
 func TestPackedPlanIsReadLikeAPlainOne(t *testing.T) {
-	line := packedLine(t, `{"schema":1,"rules":[{"id":"r","subject":"p","fields":[]}]}`)
+	whole := packedPlan(t, `{"schema":1,"rules":[{"id":"r","subject":"p","fields":[]}]}`)
 
 	for _, end := range []string{"", "\n", "\nnext"} {
-		if p, err := Read(strings.NewReader(line + end)); err != nil || len(p.Rules) != 1 || p.Rules[0].ID != "r" {
-			t.Errorf("%+v, %v", p, err)
+		for _, in := range []io.Reader{strings.NewReader(whole + end), iotest.OneByteReader(strings.NewReader(whole + end))} {
+			if p, err := Read(in); err != nil || len(p.Rules) != 1 || p.Rules[0].ID != "r" {
+				t.Errorf("%+v, %v", p, err)
+			}
 		}
 	}
 }
 
-func TestPackedPlanThatIsCutChangedOrEndlessIsRefused(t *testing.T) {
-	line := packedLine(t, `{"schema":1,"rules":[]}`)
+func TestWhatFollowsAPackedPlanIsLeftToTheSets(t *testing.T) {
+	buffered := bufio.NewReader(strings.NewReader(packedPlan(t, "document") + "\n\nsets"))
 
-	for _, bad := range []string{line[:len(line)/2], line[:20] + "AAAA" + line[24:], "H4sI", packedLine(t, strings.Repeat(" ", MaxBytes+1))} {
+	document, err := readDocument(buffered)
+	rest, _ := io.ReadAll(buffered)
+
+	if err != nil || string(document) != "document" || string(rest) != "\nsets" {
+		t.Errorf("%q, %q, %v", document, rest, err)
+	}
+}
+
+func TestPackedPlanThatIsCutChangedOrEndlessIsRefused(t *testing.T) {
+	whole := packedPlan(t, `{"schema":1,"rules":[]}`)
+
+	for _, bad := range []string{
+		whole[:len(whole)/2], whole[:20] + "AAA" + whole[23:], packed, whole + whole, whole + "x",
+		packedPlan(t, strings.Repeat(" ", MaxBytes+1)),
+	} {
 		if _, err := Read(strings.NewReader(bad)); err == nil {
-			t.Errorf("%.40s… was taken", bad)
+			t.Errorf("%.40q… was taken", bad)
 		}
 	}
 }
@@ -241,14 +256,18 @@ func FuzzDecode(f *testing.F) {
 
 func FuzzUnpack(f *testing.F) {
 	f.Add([]byte(`{"schema":1,"rules":[]}`))
-	f.Add([]byte("H4sI"))
-	f.Add([]byte("H4sIAAAAAAAAAwMAAAAAAAAAAAA="))
-	f.Fuzz(func(t *testing.T, line []byte) {
-		document, err := unpack(line)
+	f.Add([]byte(packed))
+	f.Add([]byte(packed + "\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		document, err := readDocument(bufio.NewReader(bytes.NewReader(data)))
 		if err == nil && len(document) > MaxBytes {
 			t.Fatal("longer than a plan may be")
 		}
-		if !bytes.HasPrefix(line, []byte(packed)) && (err != nil || !bytes.Equal(document, line)) {
+		line, _, found := bytes.Cut(data, []byte("\n"))
+		if found {
+			line = data[:len(line)+1]
+		}
+		if !bytes.HasPrefix(data, []byte(packed)) && (err != nil || !bytes.Equal(document, line)) {
 			t.Fatal("a plain line was changed")
 		}
 	})

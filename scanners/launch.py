@@ -25,15 +25,18 @@ MAX_SAID_BYTES = 64 << 10
 # su and doas have no prompt of one's own choosing; this is its last word in the C locale, after a mark of ours.
 ANY_PROMPT = re.compile(rb"[Pp]assword:? ?$")
 
+# The mark. Whoever it is for may be gone: a shell that SIGPIPE ends would start no probe, and leave it where it is. A
+# probe that is started removes itself.
+SAY = '(trap "" PIPE; echo "$1") 2>/dev/null;'
 COMMANDS = {
-    Become.NONE: 'echo "$1"; exec "$2"',
+    Become.NONE: f'{SAY} exec "$2"',
     # -k: neither use nor leave a ticket on the host.
-    Become.SUDO: 'LC_ALL=C; export LC_ALL; echo "$1"; exec sudo -S -k -p "$3" -- "$2"',
+    Become.SUDO: f'LC_ALL=C; export LC_ALL; {SAY} exec sudo -S -k -p "$3" -- "$2"',
     # With `persist` it leaves a file even where it asked for nothing; -L takes it back.
-    Become.DOAS: 'echo "$1"; doas -n "$2"; s=$?; doas -L >/dev/null 2>&1; exit $s',
+    Become.DOAS: f'{SAY} doas -n "$2"; s=$?; doas -L >/dev/null 2>&1; exit $s',
     Become.SU: 'LC_ALL=C; export LC_ALL; echo "$1"; echo "$3" >&2; exec su -c "$2" root',
 }
-SUDO_WITHOUT_PASSWORD = 'LC_ALL=C; export LC_ALL; echo "$1"; exec sudo -n -k -- "$2"'  # noqa: S105
+SUDO_WITHOUT_PASSWORD = f'LC_ALL=C; export LC_ALL; {SAY} exec sudo -n -k -- "$2"'
 
 # What doas says that would have to ask, and sudo (`requiretty`) and some su that want a terminal before they ask.
 WANTS_TERMINAL = re.compile(rb"Authentication required|a tty|a terminal")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from scanners.connection import Chunk
 from scanners.contract import Become, CredentialSecret, Profile
 from scanners.errors import PrivilegeError, ProbeError, ScanError
-from scanners.launch import Launched, launch, plan_becomes
+from scanners.launch import COMMANDS, Launched, launch, plan_becomes
 from scanners.profile import HostTools
 from scanners.staging import Staged
 from tests.scanners.fakes import FakeConnection, FakeProcess
@@ -256,3 +259,18 @@ def test_prompt_is_new_each_time() -> None:
 
     assert first.prompt != second.prompt
     assert re.fullmatch(rb"sf-[0-9a-f]{16}:", first.prompt)
+
+
+def test_a_probe_whose_asker_is_gone_is_started_all_the_same_so_that_it_removes_itself(tmp_path: Path) -> None:
+    probe = tmp_path / "sf"
+    probe.write_text('#!/bin/sh\nrm -- "$0"\n')
+    probe.chmod(0o700)
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    subprocess.run(
+        ["sh", "-c", COMMANDS[Become.NONE], "sh", "mark", str(probe)], stdout=writing, stderr=writing, check=True
+    )
+    os.close(writing)
+
+    assert not probe.exists()

@@ -18,6 +18,7 @@ DEBUG = env.boolean("SANDFLY_DEBUG", default=False)
 CONFIGURED_SECRET_KEY = env.secret("SANDFLY_SECRET_KEY", DATA_DIR.secret_key)
 SECRET_KEY = CONFIGURED_SECRET_KEY or get_random_secret_key()
 ALLOWED_HOSTS = env.words("SANDFLY_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_FAILURE_VIEW = "sandfly_web.console.faults.csrf_failed"
 CSRF_TRUSTED_ORIGINS = env.words("SANDFLY_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
@@ -49,6 +50,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "sandfly_web.console.requestid.RequestIdMiddleware",
     "sandfly_web.console.security.ContentSecurityPolicyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -204,8 +206,9 @@ UNFOLD = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"request": {"()": "sandfly_web.console.requestid.RequestIdFilter"}},
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {request_id} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request"]}},
     "root": {"handlers": ["console"], "level": env.text("SANDFLY_LOG_LEVEL", "WARNING")},
 }
 

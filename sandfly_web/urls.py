@@ -15,3 +15,8 @@ urlpatterns = [
     re_path(r"^api/", not_found),
     path("", admin.site.urls),
 ]
+
+handler400 = "sandfly_web.console.faults.bad_request"
+handler403 = "sandfly_web.console.faults.forbidden"
+handler404 = "sandfly_web.console.faults.not_found"
+handler500 = "sandfly_web.console.faults.server_error"

@@ -109,17 +109,17 @@ def primary_color(_request: HttpRequest) -> dict[str, str]:
     return dict(TEAL)
 
 
-def icon(_request: HttpRequest) -> str:
+def icon(_request: HttpRequest | None) -> str:
     return static("console/sandfly.svg")
 
 
-def stylesheet(_request: HttpRequest) -> str:
+def stylesheet(_request: HttpRequest | None) -> str:
     return static("console/console.css")
 
 
-def expressions(_request: HttpRequest) -> str:
+def expressions(_request: HttpRequest | None) -> str:
     return static("console/expressions.js")
 
 
-def script(_request: HttpRequest) -> str:
+def script(_request: HttpRequest | None) -> str:
     return static("console/console.js")

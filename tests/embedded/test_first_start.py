@@ -7,6 +7,9 @@ import stat
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 
 from sandfly_web.embedded import first_start
 from sandfly_web.embedded.datadir import prepare
@@ -118,3 +121,12 @@ def test_a_damaged_zone_key_stops_the_start(prepared):
 
 def test_migrate_does_nothing_on_a_schema_that_is_up_to_date():
     assert first_start.migrate() == 0
+
+
+def test_a_start_with_nothing_to_migrate_keeps_that_squashed_migrations_are_applied():
+    MigrationRecorder.Migration.objects.filter(name__contains="squashed").delete()
+
+    assert first_start.migrate() == 0
+
+    applied = MigrationRecorder(connection).applied_migrations()
+    assert set(MigrationLoader(connection).replacements) <= set(applied)

@@ -1,5 +1,8 @@
 """Runs every fuzz target of the probe for a while: `python -m probes.fuzz [TIME] [PATTERN]`, as `make fuzz` does.
 
+With `--blind` the programs are those of the ordinary tests, which do not tell the fuzzer what they reach: a moment for
+each target is over before that could help, and the whole standard library need not be compiled once more.
+
 What is found is left as a file below `testdata/fuzz` of its package, to be committed with the correction; from then on
 each run of the Go tests tries it.
 """
@@ -45,10 +48,11 @@ def find_targets(pattern: str) -> dict[Path, list[str]]:
     return found
 
 
-def build_program(package: Path, names: Sequence[str], scratch: Path) -> list[Target]:
-    """The package's test program, made to tell the fuzzer what it reaches. Raises BuildError."""
+def build_program(package: Path, names: Sequence[str], scratch: Path, *, is_blind: bool) -> list[Target]:
+    """The package's test program; it tells the fuzzer what it reaches unless that is to be blind. Raises BuildError."""
     program = scratch / f"{'-'.join(package.relative_to(SOURCE).parts)}.test"
-    run_go(["test", "-c", "-fuzz=.", "-o", str(program), f"./{package.relative_to(SOURCE)}"])
+    how = [] if is_blind else ["-fuzz=."]
+    run_go(["test", "-c", "-trimpath", *how, "-o", str(program), f"./{package.relative_to(SOURCE)}"])
     return [Target(package, name, program) for name in names]
 
 
@@ -69,13 +73,16 @@ def run_target(target: Target, fuzz_time: str, cache: Path) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """0 when nothing was found, 1 with what was found on stderr."""
-    fuzz_time, pattern, *_ = [*arguments, "", ""]
+    is_blind = "--blind" in arguments
+    fuzz_time, pattern, *_ = [*(argument for argument in arguments if argument != "--blind"), "", ""]
     cores = os.cpu_count() or 1
     begun, problems = time.monotonic(), 0
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(cores) as pool:
         packages = find_targets(pattern)
         try:
-            built = pool.map(lambda item: build_program(item[0], item[1], Path(scratch)), packages.items())
+            built = pool.map(
+                lambda item: build_program(item[0], item[1], Path(scratch), is_blind=is_blind), packages.items()
+            )
             targets = [target for group in built for target in group]
         except BuildError as error:
             sys.stderr.write(f"{error}\n")

@@ -2,7 +2,7 @@
 
 A file `NAME.tree` is a comment, then entries. `== PATH -> TARGET` is a symbolic link, `== PATH WORD…` a file whose
 content are the lines up to the next entry. Words: `mode=OCTAL`, `owner=UID:GID`, `caps=HEX` (security.capability),
-`kind=fifo`, `kind=dir`, `from=NAME.gz` (a packed test file of the probe's package readers), and how the content is
+`label=CONTEXT` (security.selinux), `kind=fifo`, `kind=dir`, `from=NAME.gz` (a packed test file of the probe's package readers), and how the content is
 written: `as=base64`, `as=gzip64`, `as=nul` (a NUL ends each line, as in /proc/PID/cmdline), `as=bare` (no newline at
 the end). `{{syslog -60}}`, `{{iso -60}}`, `{{epoch -60}}`, `{{clf -60}}` and `{{dpkg -60}}` are times relative
 to the scan; a file that has such was written at the time of the scan.
@@ -74,6 +74,8 @@ class Tree:
             path.chmod(int(options.get("mode", "0644"), 8))
         if "caps" in options:
             os.setxattr(path, "security.capability", bytes.fromhex(options["caps"]))
+        if "label" in options:
+            os.setxattr(path, "security.selinux", options["label"].encode() + b"\0")
         written_at = self.now if "{{" in content else MTIME
         os.utime(path, (written_at, written_at), follow_symlinks=False)
 

@@ -74,11 +74,46 @@ func Flags(fd int) (immutable, appendOnly, known bool, err error) {
 // FD is the descriptor of the file; it is the File's own.
 func (f *File) FD() int { return f.fd }
 
+// noAttribute says that a file, or its file system, has no such extended attribute.
+func noAttribute(err error) bool {
+	return errors.Is(err, syscall.ENODATA) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS)
+}
+
+// procPath is the name by which the calls on extended attributes know an open file; those on descriptors are not in
+// package syscall.
+func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
+
+// SecurityLabel gives the SELinux context of an open file or directory, nil when it has none.
+func SecurityLabel(fd int) (any, error) {
+	buf := make([]byte, 4096) // the kernel's bound on a context is a page
+	n, err := syscall.Getxattr(procPath(fd), "security.selinux", buf)
+	if noAttribute(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("getxattr security.selinux: %w", err)
+	}
+	return strings.TrimRight(string(buf[:n]), "\x00"), nil
+}
+
+// AttributeNames lists the extended attributes of an open file or directory, nil when it has none.
+func AttributeNames(fd int) (any, error) {
+	buf := make([]byte, 64<<10) // XATTR_LIST_MAX
+	n, err := syscall.Listxattr(procPath(fd), buf)
+	if noAttribute(err) || err == nil && n == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listxattr: %w", err)
+	}
+	return strings.Split(strings.TrimSuffix(string(buf[:n]), "\x00"), "\x00"), nil
+}
+
 // Capabilities gives the decoded security.capability attribute, as "cap_net_raw+ep"; nil when the file has none.
 func (f *File) Capabilities() ([]string, error) {
 	buf := make([]byte, 64)
-	n, err := syscall.Getxattr("/proc/self/fd/"+strconv.Itoa(f.fd), "security.capability", buf)
-	if errors.Is(err, syscall.ENODATA) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
+	n, err := syscall.Getxattr(procPath(f.fd), "security.capability", buf)
+	if noAttribute(err) {
 		return nil, nil
 	}
 	if err != nil {

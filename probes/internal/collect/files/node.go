@@ -216,6 +216,22 @@ func (n *node) flag(of func(immutable, appendOnly bool) bool) (any, error) {
 	return of(immutable, appendOnly), nil
 }
 
+// withDescriptor makes a getter of what an open regular file or directory tells; nil for anything else.
+func withDescriptor(get func(fd int) (any, error)) func(*node) (any, error) {
+	return func(n *node) (any, error) {
+		st, err := n.stat()
+		if err != nil {
+			return nil, err
+		}
+		fd, closeFD, err := n.descriptor(st)
+		if err != nil || closeFD == nil {
+			return nil, err
+		}
+		defer closeFD()
+		return get(fd)
+	}
+}
+
 // descriptor opens a regular file or directory; closeFD is nil for anything else.
 func (n *node) descriptor(st *content.Stat) (fd int, closeFD func() error, err error) {
 	if st.IsDir() {

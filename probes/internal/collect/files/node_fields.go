@@ -166,6 +166,10 @@ func attributeFields() []nodeField {
 			Get: func(n *node) (any, error) { return n.flag(func(immutable, _ bool) bool { return immutable }) }},
 		{Name: "append_only", Type: "bool", Cost: collect.Cheap, Doc: "chattr +a: it may only grow", Source: source,
 			Get: func(n *node) (any, error) { return n.flag(func(_, appendOnly bool) bool { return appendOnly }) }},
+		{Name: "security_label", Type: "string", Cost: collect.Costly, Doc: "SELinux context; none without one",
+			Source: "xattr security.selinux", Get: withDescriptor(content.SecurityLabel)},
+		{Name: "xattrs", Type: "strings", Cost: collect.Costly, Doc: "names of its extended attributes, such as user.note; none without any, and for what " +
+			"is neither a regular file nor a directory", Source: "listxattr(2)", Get: withDescriptor(content.AttributeNames)},
 	}
 }
 

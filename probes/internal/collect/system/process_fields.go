@@ -131,6 +131,12 @@ var processContext = processFields{
 		"/proc/PID/cgroup, cgroups(7)", cgroup),
 	cheap("container_id", asText, "64 hexadecimal digits of a container in the control group; absent for none",
 		"/proc/PID/cgroup", containerID),
+	cheap("own_namespaces", asTexts, "kinds of namespaces in which it lives apart from the first process: cgroup, ipc, mnt, net, pid, "+
+		"user, uts", "/proc/PID/ns, namespaces(7)", ownNamespaces),
+	cheap("security_label", asText, "SELinux context or AppArmor profile that it runs in; absent without such a module",
+		"/proc/PID/attr/current, proc_pid_attr(5)", securityLabel),
+	cheap("kernel_stack", asTexts, "functions of the kernel in which it waits, the innermost first; root only",
+		"/proc/PID/stack, proc_pid_stack(5)", kernelStack),
 	cheap("in_container", asBool, "lives in another pid namespace than the first process", sourceStatus+": NSpid",
 		inContainer),
 	costly("environ", asTexts, "environment at the start; values of variables whose name looks like a secret "+

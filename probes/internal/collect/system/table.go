@@ -131,6 +131,7 @@ type process struct {
 	fds     lazy[[]descriptor]
 	maps    lazy[mapFacts]
 	script  lazy[string]
+	spaces  lazy[map[string]uint64] // namespaces by kind
 
 	inodes lazy[[]uint64] // of its sockets; kept when the descriptors are released
 }

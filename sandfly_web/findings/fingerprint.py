@@ -15,7 +15,7 @@ VOLATILE: Mapping[str, frozenset[str]] = {
         {
             "pid", "parent", "parent.pid", "ancestors.pid", "pgroup", "session", "start_time", "elapsed_time",
             "cpu_time", "resident_size", "total_size", "state", "threads", "tty", "fd_targets", "socket_count",
-            "remote_ports", "environ", "maps_rwx",
+            "remote_ports", "environ", "maps_rwx", "kernel_stack",
         }
     ),
     "socket": frozenset({"pid", "pids", "inode", "remote_port", "state"}),

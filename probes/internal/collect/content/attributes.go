@@ -84,9 +84,27 @@ func noAttribute(err error) bool {
 func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // SecurityLabel gives the SELinux context of an open file or directory, nil when it has none.
-func SecurityLabel(fd int) (any, error) {
+func SecurityLabel(fd int) (any, error) { return labelOf(procPath(fd)) }
+
+// LabelAt gives the SELinux context of what a path leads to, of whatever kind it is; nil when it has none.
+func LabelAt(env *collect.Env, name string) (any, error) {
+	if isHostRoot(env.Root) {
+		if err := allowed(env, path.Clean(name), true); err != nil {
+			return nil, err
+		}
+		return labelOf(name)
+	}
+	fd, err := openPath(env, name, true)
+	if err != nil {
+		return nil, err
+	}
+	defer syscall.Close(fd)
+	return SecurityLabel(fd)
+}
+
+func labelOf(name string) (any, error) {
 	buf := make([]byte, 4096) // the kernel's bound on a context is a page
-	n, err := syscall.Getxattr(procPath(fd), "security.selinux", buf)
+	n, err := syscall.Getxattr(name, "security.selinux", buf)
 	if noAttribute(err) {
 		return nil, nil
 	}

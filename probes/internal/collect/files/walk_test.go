@@ -34,6 +34,36 @@ func TestEveryKindOfFileIsRecordedOnceWithItsType(t *testing.T) {
 	}
 }
 
+func TestExtendedAttributesAreNamedAndTheLabelIsRead(t *testing.T) {
+	root := tree(t, map[string]string{"/a/file": "x", "/a/plain": "x", "/a/link": "-> file", "/a/sub/": ""})
+	names := []string{"user.note"}
+	var label any
+	for _, name := range []string{"a/file", "a/sub"} {
+		must(t, syscall.Setxattr(filepath.Join(root, name), "user.note", []byte("v"), 0))
+		if os.Getuid() == 0 { // nobody else may label files
+			must(t, syscall.Setxattr(filepath.Join(root, name), "security.selinux", []byte("system_u:object_r:shadow_t:s0\x00"), 0))
+			names, label = []string{"security.selinux", "user.note"}, "system_u:object_r:shadow_t:s0"
+		}
+	}
+
+	records, _ := run(t, walkCollector(), root, "file", everything("/a"))
+	directories, _ := run(t, walkCollector(), root, "directory", everything("/a"))
+
+	for _, r := range []seen{find(t, records, "path", "/a/file"), find(t, directories, "path", "/a/sub")} {
+		got, _ := r.values["xattrs"].([]string)
+		slices.Sort(got)
+		if !slices.Equal(got, names) || r.values["security_label"] != label {
+			t.Errorf("%s: %q %v", r.text("path"), got, r.values["security_label"])
+		}
+	}
+	for _, path := range []string{"/a/plain", "/a/link"} {
+		r := find(t, records, "path", path)
+		if r.values["xattrs"] != nil || r.values["security_label"] != nil || len(r.errs) != 0 {
+			t.Errorf("%s: %v %v %v", path, r.values["xattrs"], r.values["security_label"], r.errs)
+		}
+	}
+}
+
 func TestDirectoriesAreRecordedWithTheirCounts(t *testing.T) {
 	root := tree(t, map[string]string{"/a/one": "", "/a/two": "", "/a/.sub/": "", "/a/sub/x": ""})
 

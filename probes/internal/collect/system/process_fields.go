@@ -164,6 +164,8 @@ var processMemory = processFields{
 	cheap("socket_std", asBool, "at least two of the descriptors 0 to 2 are sockets", sourceFD,
 		(*process).hasSocketStandard),
 	cheap("memory_of", asInts, "other processes whose memory (/proc/PID/mem) it holds open", sourceFD, (*process).memoryOf),
+	costly("fd_labels", asTexts, "SELinux contexts of what is open, each once; absent on a host without SELinux", "xattr security.selinux",
+		fdLabels),
 	cheap("open_deleted", asTexts, "open files that have been deleted; no memory files", sourceFD,
 		(*process).openDeleted),
 	costly("maps_deleted", asTexts, "files mapped executable that have been deleted; no memory files", sourceMaps,

@@ -2,9 +2,12 @@ package system
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"syscall"
 
+	"sandfly/probes/internal/collect"
+	"sandfly/probes/internal/collect/content"
 	"sandfly/probes/internal/procfs"
 	"sandfly/probes/internal/seq"
 )
@@ -60,6 +63,28 @@ func securityLabel(p *process) (any, error) {
 	}
 	label, _, _ = strings.Cut(label, "\x00")
 	return absentOK(text(strings.TrimSpace(label)), p.explain(err))
+}
+
+// fdLabels leaves out what lies where nobody may answer (NFS, FUSE), and what was closed meanwhile.
+func fdLabels(p *process) (any, error) {
+	if !exists(p.env, "/sys/fs/selinux/enforce") {
+		return nil, nil
+	}
+	open, err := p.descriptors()
+	if err != nil {
+		return nil, err
+	}
+	labels := []string{}
+	for _, d := range open {
+		label, err := content.LabelAt(p.env, "/proc/"+p.dir+"/fd/"+itoa(d.fd))
+		if err != nil && !procfs.IsAbsent(err) && !errors.Is(err, collect.ErrNotEntered) {
+			return nil, err
+		}
+		if text, ok := label.(string); ok && !slices.Contains(labels, text) {
+			labels = append(labels, text)
+		}
+	}
+	return labels, nil
 }
 
 // kernelStack reads lines such as "[<0>] do_sys_poll+0x4c2/0x5c0"; older kernels write the address in the brackets and

@@ -2,7 +2,9 @@ package system
 
 import (
 	"fmt"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -73,4 +75,23 @@ func TestSecurityLabelEndsAtItsNUL(t *testing.T) {
 	with(t, f.env(), "process", "pid", int64(70), func(r record) {
 		r.expect(map[string]any{"security_label": "system_u:system_r:httpd_t:s0"})
 	})
+}
+
+func TestLabelsOfWhatIsOpenAreToldOnAHostWithSELinux(t *testing.T) {
+	f := newFixture(t)
+	p := shell()
+	p.fds = map[string]string{"3": "/etc/shadow", "4": "/etc/shadow", "5": "/etc/passwd", "6": "socket:[1]"}
+	f.process(p)
+	f.write("/etc/shadow", "")
+	want := []string{}
+	if os.Getuid() == 0 { // nobody else may label files
+		if err := syscall.Setxattr(f.root+"/etc/shadow", "security.selinux", []byte("system_u:object_r:shadow_t:s0\x00"), 0); err != nil {
+			t.Fatal(err)
+		}
+		want = []string{"system_u:object_r:shadow_t:s0"}
+	}
+
+	with(t, f.env(), "process", "pid", int64(70), func(r record) { r.expect(map[string]any{"fd_labels": nil}) })
+	f.write("/sys/fs/selinux/enforce", "1")
+	with(t, f.env(), "process", "pid", int64(70), func(r record) { r.expect(map[string]any{"fd_labels": want}) })
 }

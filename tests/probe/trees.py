@@ -2,10 +2,10 @@
 
 A file `NAME.tree` is a comment, then entries. `== PATH -> TARGET` is a symbolic link, `== PATH WORD…` a file whose
 content are the lines up to the next entry. Words: `mode=OCTAL`, `owner=UID:GID`, `caps=HEX` (security.capability),
-`label=CONTEXT` (security.selinux), `kind=fifo`, `kind=dir`, `from=NAME.gz` (a packed test file of the probe's package readers), and how the content is
-written: `as=base64`, `as=gzip64`, `as=nul` (a NUL ends each line, as in /proc/PID/cmdline), `as=bare` (no newline at
-the end). `{{syslog -60}}`, `{{iso -60}}`, `{{epoch -60}}`, `{{clf -60}}` and `{{dpkg -60}}` are times relative
-to the scan; a file that has such was written at the time of the scan.
+`label=CONTEXT` (security.selinux), `kind=fifo`, `kind=dir`, `from=NAME.gz` (a packed test file of the probe's package
+readers), and how the content is written: `as=base64`, `as=gzip64`, `as=nul` (a NUL ends each line, as in
+/proc/PID/cmdline), `as=bare` (no newline at the end). `{{syslog -60}}`, `{{iso -60}}`, `{{epoch -60}}`, `{{clf -60}}`
+and `{{dpkg -60}}` are times relative to the scan; a file that has such was written at the time of the scan.
 """
 
 from __future__ import annotations

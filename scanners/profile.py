@@ -20,12 +20,15 @@ MAX_DIRECTORIES = 8
 
 # Reads with built-ins only. The first bytes of a program file are \x7fELF, word size and byte order, with no NUL before
 # them, so that `read` gets them in every shell; what runs this script is the file. `b` is "ok" packed by xz with its
-# filter for x86, which BusyBox does not have: only trying tells, as `xz` may be BusyBox.
+# filter for x86, which BusyBox does not have: only trying tells, as `xz` may be BusyBox. All is said at once: a shell
+# writes each line by itself, and sshd makes a packet of each.
 SCRIPT = r"""
 LC_ALL=C; export LC_ALL; PATH=$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
 has() { command -v "$1" >/dev/null 2>&1; }
-if has printf; then p() { printf '%s=%s\n' "$1" "$2"; }; else p() { echo "$1=$2"; }; fi
+if has printf; then s() { printf '%s\n' "$1"; }; else s() { echo "$1"; }; fi
+p() { s "$1=$2"; }
 r() { v=; [ -r "$2" ] && IFS= read -r v <"$2"; p "$1" "$v"; }
+answer() {
 echo "MARK-begin"
 r system /proc/sys/kernel/ostype
 r kernel /proc/sys/kernel/osrelease
@@ -63,6 +66,8 @@ b=$b'\012\000\000\175\016\026\332\000\001\027\003\007\140\014\274\220B\231\015\0
 has xz && [ "$(printf "$b" | xz -dc 2>/dev/null)" = ok ] && p tool xz-bcj
 has xz || has unxz || { has busybox && busybox unxz --help >/dev/null 2>&1 && p tool busybox-unxz; }
 echo "MARK-end"
+}
+a=$(answer); s "$a"
 """
 
 ARCHES = {

@@ -10,7 +10,7 @@ import shlex
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,11 @@ class Traffic:
     received_bytes: int = 0
 
 
+def no_patience_s() -> float:
+    """Somebody may wait for what comes next."""
+    return 0.0
+
+
 class CountedSocket:
     """A socket (or a jump host's channel) that counts, reads ahead, and bounds what may come before the sign-in.
 
@@ -70,8 +75,10 @@ class CountedSocket:
         self._at = 0
         self.received_bytes = 0
         self.is_signed_in = False
+        # How long to let come what comes, while nobody waits for it.
+        self.get_patience_s: Callable[[], float] = no_patience_s
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         sent: int = self._sock.send(data)
         self._traffic.sent_bytes += sent
         return sent
@@ -84,6 +91,8 @@ class CountedSocket:
         return data
 
     def _receive(self, size: int) -> bytes:
+        if patience_s := self.get_patience_s():
+            time.sleep(patience_s)
         data: bytes = self._sock.recv(size)
         self.received_bytes += len(data)
         self._traffic.received_bytes += len(data)

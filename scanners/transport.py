@@ -37,13 +37,23 @@ from paramiko.ssh_exception import (
 )
 
 from scanners.budget import Account, Budget, MemoryCounters
-from scanners.connection import Chunk, Connection, CountedSocket, RemoteProcess, Traffic, quote, remaining_s
+from scanners.connection import (
+    Chunk,
+    Connection,
+    CountedSocket,
+    RemoteProcess,
+    Traffic,
+    no_patience_s,
+    quote,
+    remaining_s,
+)
 from scanners.contract import CredentialSecret, HostEndpoint, HostKeyPin, Limits, encode
 from scanners.diagnosis import Symptom, diagnose, safe_words
 from scanners.errors import AuthError, ConnectError, HostKeyError, ScanError
 from scanners.hashicorp import resolve_all
 from scanners.keys import PrivateKey, check_certificate, openssh_text, parse_private_key
 from scanners.local import open_local
+from scanners.packets import BoundedAnswer, Packetizer, send_burst
 from scanners.route import Hop, by_username, plan_hops
 from scanners.shared import Lease, SharedLinks
 
@@ -52,7 +62,10 @@ __all__ = ["open_local", "open_ssh", "read_greeting", "read_host_key"]
 READ_BYTES = 256 << 10
 IDLE_S = 1.0
 LOOK_AGAIN_S = 1.0
-PACKET_OVERHEAD_BYTES = 64  # that paramiko leaves free in each packet of a channel
+# Of each 64 KiB that a command takes of an upload sshd tells in a packet. As long as so much is still to be taken, or may
+# still be sent, nothing waits for them, and together they cost less.
+PATIENCE_S = 0.02
+AMPLE_BYTES = 256 << 10
 KEEPALIVE_S = 10
 SESSION_PATIENCE_S = 5.0
 SESSION_PAUSE_S = 0.05
@@ -103,22 +116,14 @@ class _Policy(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
             raise _UnknownHostKeyError(key)
 
 
-class _Packetizer(paramiko.Packetizer):  # type: ignore[misc]
-    """Stops the clock of the handshake once; paramiko does so again with every packet."""
-
-    _is_stopped = False
-
-    def complete_handshake(self) -> None:
-        if not self._is_stopped:
-            super().complete_handshake()
-            self._is_stopped = True
-
-
 class SshProcess(RemoteProcess):
     """A command on its own channel."""
 
     def __init__(self, channel: paramiko.Channel, lost: Callable[[], ConnectError]) -> None:
         self._channel = channel
+        self._wire: CountedSocket = channel.get_transport().sock
+        self._window: int = channel.out_window_size
+        self._unsent = 0
         self._lost = lost
         self._poll = select.poll()
         self._poll.register(channel.fileno(), select.POLLIN)
@@ -138,15 +143,24 @@ class SshProcess(RemoteProcess):
     def write(self, data: bytes, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         view = memoryview(data)
-        # What paramiko sends at once: more would be copied again for every packet.
-        size = max(1, self._channel.out_max_packet_size - PACKET_OVERHEAD_BYTES)
-        while view:
-            self._channel.settimeout(remaining_s(deadline))
-            view = view[self._send(bytes(view[:size])) :]
-
-    def _send(self, piece: bytes) -> int:
+        self._wire.get_patience_s = self._patience_s
         try:
-            sent: int = self._channel.send(piece)
+            while view:
+                self._unsent = len(view)
+                self._channel.settimeout(remaining_s(deadline))
+                view = view[self._send(view) :]
+        finally:
+            self._unsent = 0
+
+    def _patience_s(self) -> float:
+        """How long nothing can come that anybody waits for: no answer, and no room that is needed."""
+        room = self._channel.out_window_size
+        is_needed = self._unsent and room < AMPLE_BYTES
+        return 0.0 if is_needed or self._window - room < AMPLE_BYTES else PATIENCE_S
+
+    def _send(self, data: memoryview) -> int:
+        try:
+            sent = send_burst(self._channel, data)
         except TimeoutError:
             raise
         except EOFError:
@@ -173,6 +187,7 @@ class SshProcess(RemoteProcess):
         return status
 
     def close(self) -> None:
+        self._wire.get_patience_s = no_patience_s
         with contextlib.suppress(OSError, EOFError, SSHException):
             self._channel.close()
 
@@ -225,14 +240,8 @@ class SshConnection(Connection):
 
 
 def _exec(channel: paramiko.Channel, command: str, timeout_s: float) -> None:
-    # paramiko waits for the answer to an exec request without limit, so a silent host is cut off from outside.
-    watchdog = threading.Timer(timeout_s, channel.close)
-    watchdog.daemon = True
-    watchdog.start()
-    try:
-        channel.exec_command(command)
-    finally:
-        watchdog.cancel()
+    channel.event = BoundedAnswer(channel, timeout_s)
+    channel.exec_command(command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -598,7 +607,7 @@ class _Dial:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         build = _JumpTransport if self._hop.is_jump else paramiko.Transport
-        transport = build(self._wire, disabled_algorithms=disabled_algorithms, packetizer_class=_Packetizer)
+        transport = build(self._wire, disabled_algorithms=disabled_algorithms, packetizer_class=Packetizer)
         transport.handshake_timeout = self._hop.timeout_s
         _prefer(transport.get_security_options(), self._pinned)
         self._transport = transport

@@ -64,8 +64,8 @@ def _own_profile(options: KitOptions) -> str:
     """The worker's first question as a part of the guard, which adds that it is one."""
     script = SCRIPT.strip().replace("MARK", "$mark")
     said = f'p guard "{CONTRACT} {VERSION} {options.directory}"'
-    body, end, _ = script.rpartition('echo "$mark-end"')
-    return f"{body}{said}\n{end}"
+    body, end, rest = script.rpartition('echo "$mark-end"')
+    return f"{body}{said}\n{end}{rest}"
 
 
 def _fill(text: str, values: dict[str, str]) -> str:

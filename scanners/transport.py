@@ -53,7 +53,7 @@ from scanners.errors import AuthError, ConnectError, HostKeyError, ScanError
 from scanners.hashicorp import resolve_all
 from scanners.keys import PrivateKey, check_certificate, openssh_text, parse_private_key
 from scanners.local import open_local
-from scanners.packets import BoundedAnswer, Packetizer, send_burst
+from scanners.packets import BoundedAnswer, Packetizer, Transport, send_burst
 from scanners.route import Hop, by_username, plan_hops
 from scanners.shared import Lease, SharedLinks
 
@@ -62,8 +62,8 @@ __all__ = ["open_local", "open_ssh", "read_greeting", "read_host_key"]
 READ_BYTES = 256 << 10
 IDLE_S = 1.0
 LOOK_AGAIN_S = 1.0
-# Of each 64 KiB that a command takes of an upload sshd tells in a packet. As long as so much is still to be taken, or may
-# still be sent, nothing waits for them, and together they cost less.
+# sshd sends a packet for each 64 KiB that a command took of an upload. As long as so much is still to be taken, or may
+# still be sent, nobody waits for them, and together they cost less.
 PATIENCE_S = 0.02
 AMPLE_BYTES = 256 << 10
 KEEPALIVE_S = 10
@@ -357,7 +357,7 @@ def _finish_later(channel: paramiko.Channel, message: paramiko.Message) -> None:
         channel._handle_eof(message)
 
 
-class _JumpTransport(paramiko.Transport):  # type: ignore[misc]
+class _JumpTransport(Transport):
     """To a jump host, where one misplaced message would end the visits of all.
 
     paramiko answers a close in the thread that reads, while another may be about to send data on the same channel.
@@ -584,9 +584,9 @@ class _Dial:
 
     def _prepare(self, stream: _Stream | None) -> fabric.Connection:
         hop, timeout_s = self._hop, self._hop.timeout_s
-        connection = fabric.Connection(
+        connection = _Connection(
             host=hop.address, port=hop.port, user=self._authentication.username, forward_agent=False,
-            config=_fabric_config(), connect_timeout=timeout_s,
+            config=_fabric_config, connect_timeout=timeout_s,
             connect_kwargs={
                 "banner_timeout": timeout_s, "auth_timeout": timeout_s, "channel_timeout": timeout_s, "sock": stream,
                 "transport_factory": self._build_transport, "auth_strategy": self._authentication,
@@ -606,7 +606,7 @@ class _Dial:
         if isinstance(sock, socket.socket):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        build = _JumpTransport if self._hop.is_jump else paramiko.Transport
+        build = _JumpTransport if self._hop.is_jump else Transport
         transport = build(self._wire, disabled_algorithms=disabled_algorithms, packetizer_class=Packetizer)
         transport.handshake_timeout = self._hop.timeout_s
         _prefer(transport.get_security_options(), self._pinned)
@@ -620,12 +620,18 @@ class _Dial:
             self._transport.close()
 
 
-def _fabric_config() -> fabric.Config:
-    """Lazy, so that neither fabric's own files (which may be Python) nor ssh_config are ever read.
+class _Connection(fabric.Connection):  # type: ignore[misc]
+    """Keeps its settings itself: fabric writes each into the configuration, which all share, and merges that anew."""
 
-    A new one for each connection: fabric merges it anew while it builds one, and other threads would find it empty.
-    """
-    return fabric.Config(lazy=True)
+    _root = None
+    _keypath = ()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+
+# Lazy, so that neither fabric's own files (which may be Python) nor ssh_config are ever read. Nobody changes it.
+_fabric_config = fabric.Config(lazy=True)
 
 
 def _prefer(options: paramiko.SecurityOptions, pinned: list[paramiko.PKey]) -> None:

@@ -1,8 +1,8 @@
 """SSH to a host: pinned keys, each credential tried once, bounded waits, and every failure a sentence.
 
-The only file that knows fabric, and with `packets.py` paramiko. Fabric connects (its defaults, which trust any key, look for keys, ask an
-agent and read ssh_config, are all switched off here); commands then run over plain channels, because a runner of fabric
-costs three threads each.
+The only file that knows fabric, and with `packets.py` paramiko. Fabric connects (its defaults, which trust any key,
+look for keys, ask an agent and read ssh_config, are all switched off here); commands then run over plain channels,
+because a runner of fabric costs three threads each.
 """
 
 from __future__ import annotations

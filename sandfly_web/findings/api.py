@@ -52,7 +52,7 @@ MAX_TEXT_CHARS = services.MAX_COMMENT_CHARS
 
 class FindingSerializer(serializers.ModelSerializer[Finding]):
     host_name = serializers.CharField(source="host.name", read_only=True)
-    assignee = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    assignee = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
     tags = serializers.ListField(child=serializers.CharField(), read_only=True)
     thing = serializers.SerializerMethodField(help_text="What it is about, in one line of at most 120 characters.")
 
@@ -89,7 +89,7 @@ class FindingSerializer(serializers.ModelSerializer[Finding]):
 
 
 class EventSerializer(serializers.ModelSerializer[FindingEvent]):
-    actor = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    actor = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
 
     class Meta:
         model = FindingEvent

@@ -56,7 +56,7 @@ class PriorityField(serializers.ChoiceField):
 
 class ScanSerializer(serializers.ModelSerializer[Scan]):
     host_name = serializers.CharField(source="host.name", read_only=True)
-    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
     priority = PriorityField(read_only=True)
 
     class Meta:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.planted import EXPECTED, plant
-from tests.e2e.product import Product, run_product
+from tests.e2e.product import ROOT, Product, run_product
 from tests.hosts.host import Host, make_host, wait_until
 from tests.hosts.seed import User
 
@@ -97,6 +98,34 @@ def test_a_soar_goes_from_an_alert_over_forensics_to_a_closed_finding(product: P
         closed = product.call("POST", f"findings/{alert['id']}/close", {"reason": "host is rebuilt"})
         kinds = [event["kind"] for event in closed["events"]]
         assert kinds == ["created", "acknowledged", "collected", "closed"]
+
+
+def examples(text: str) -> str:
+    """The Python blocks of a page, one after another."""
+    return "\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+
+
+def test_the_examples_of_the_python_client_do_what_they_say(
+    product: Product, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = examples((ROOT / "sandfly_web" / "api" / "client" / "README.md").read_text(encoding="utf-8"))
+    monkeypatch.setenv("SANDFLY_URL", f"http://127.0.0.1:{product.port}")
+    monkeypatch.setenv("SANDFLY_TOKEN", product.token)
+    with make_host("client", address="127.0.9.8") as host, plant(host):
+        for documented, real in {
+            '"192.0.2.10", port=22': f'"{host.address}", port={host.port}',
+            '"/etc/soar/scan_key"': repr(str(host.key_path())),
+        }.items():
+            assert code.count(documented) == 1
+            code = code.replace(documented, real)
+        exec(code, {})
+
+    said = capsys.readouterr().out
+    assert said.startswith("admin\nweb-1 done")
+    assert "closed ['created', 'commented', 'closed']" in said
+    assert int(re.findall(r"^(\d+) findings$", said, re.MULTILINE)[0]) >= len(EXPECTED)
+    assert "['port']" in said
+    assert re.search(r"^404 [0-9a-f]{16}$", said, re.MULTILINE)
 
 
 def test_a_changed_host_key_stops_the_scan_and_is_a_critical_finding(product: Product) -> None:

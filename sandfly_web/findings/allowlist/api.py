@@ -34,8 +34,8 @@ MAX_LISTED = 1000
 
 class AllowlistSerializer(serializers.ModelSerializer[AllowlistEntry]):
     rule_name = serializers.CharField(source="rule.name", read_only=True, default=None, allow_null=True)
-    owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
-    ended_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    owner = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
+    ended_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
     tags = serializers.SlugRelatedField[Any](slug_field="name", many=True, read_only=True)
     is_active = serializers.SerializerMethodField(help_text="Whether it hides anything now.")
     hidden_count = serializers.IntegerField(read_only=True, help_text="Findings that it hides.")

@@ -54,7 +54,7 @@ class BaselineSerializer(serializers.ModelSerializer[Baseline]):
 
 
 class BaselineVersionSerializer(serializers.ModelSerializer[BaselineVersion]):
-    actor = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    actor = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
 
     class Meta:
         model = BaselineVersion

@@ -239,9 +239,9 @@ class SshKeyViewSet(Resource):
 
 
 class SshKeyPlaceSerializer(serializers.ModelSerializer[SshKeyPlace]):
-    fingerprint = serializers.CharField(source="key.fingerprint", read_only=True, default=None)
+    fingerprint = serializers.CharField(source="key.fingerprint", read_only=True, default=None, allow_null=True)
     host_name = serializers.CharField(source="host.name", read_only=True)
-    username = serializers.CharField(source="account.username", read_only=True, default=None)
+    username = serializers.CharField(source="account.username", read_only=True, default=None, allow_null=True)
     seen_at = serializers.DateTimeField(read_only=True, help_text="When a visit saw it there last.")
 
     class Meta:
@@ -295,8 +295,8 @@ class KeyZoneViewSet(Resource):
 
 
 class KeyRemovalSerializer(serializers.ModelSerializer[KeyRemoval]):
-    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
-    decided_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
+    decided_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
     host = serializers.PrimaryKeyRelatedField[Any](queryset=Host.objects.all(), required=False, allow_null=True)
     account = serializers.PrimaryKeyRelatedField[Any](
         queryset=SshAccount.objects.select_related("host"),

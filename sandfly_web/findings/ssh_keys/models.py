@@ -123,7 +123,10 @@ class PlaceQuerySet(HostScopedQuerySet["SshKeyPlace"]):
     def with_seen(self) -> Any:
         """Adds `seen_at`: while it is there, its record knows."""
         return self.annotate(
-            seen_at=models.Case(models.When(is_current=True, then=F("record__last_seen_at")), default=F("last_seen_at"))
+            seen_at=models.Case(
+                models.When(is_current=True, then=Coalesce("record__last_seen_at", "last_seen_at")),
+                default=F("last_seen_at"),
+            )
         )
 
 

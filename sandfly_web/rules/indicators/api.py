@@ -37,7 +37,7 @@ class FaultSerializer(serializers.Serializer[Any]):
 
 
 class IndicatorListSerializer(serializers.ModelSerializer[IndicatorList]):
-    imported_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    imported_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
     is_active = serializers.BooleanField(source="is_current", read_only=True, help_text="Enabled and not expired.")
     counts = serializers.DictField(child=serializers.IntegerField(), read_only=True, help_text="Entries by kind.")
     entry_count = serializers.IntegerField(read_only=True)

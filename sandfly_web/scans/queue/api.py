@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class ScanBatchSerializer(serializers.ModelSerializer[ScanBatch]):
-    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+    requested_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
     is_over = serializers.SerializerMethodField(help_text="No scan of it waits or runs.")
     counts = serializers.SerializerMethodField(help_text="Scans by status.")
     callback = CallbackSerializer(read_only=True, allow_null=True, default=None)

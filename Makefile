@@ -11,6 +11,9 @@ GO := $(GO_ENV) $(CURDIR)/$(VENV)/bin/go
 GOFMT = $$($(VENV)/bin/python -c 'import pathlib, go; print(pathlib.Path(go.__file__).parent / "bin" / "gofmt")')
 TEST_PACKAGES := openssh-server openssh-client sudo redis-server chromium dropbear-bin busybox-static iproute2 qemu-user-static e2fsprogs libcap2-bin xfsprogs xz-utils opendoas
 
+# Without compiled modules each of the many processes of a start, and of the tests, compiles all of this project's.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv up scan test packages lint go-test fuzz py-test lock bench clean
 

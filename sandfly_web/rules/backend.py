@@ -21,6 +21,7 @@ from sandfly_web.rules.faults import Faults, did_you_mean
 from sandfly_web.rules.fields import Field
 from sandfly_web.rules.indicators import sets as indicators
 from sandfly_web.rules.indicators.kinds import Kind
+from sandfly_web.rules.indicators.naming import ListError, kind_of
 from sandfly_web.rules.mapping import Alias, LogSource, MappingError
 from sandfly_web.rules.placeholders import PLACEHOLDERS
 from scanners.contract import Expr
@@ -90,13 +91,13 @@ class _Compiler:
             if not self.source.is_kept(name):
                 return UNKNOWN
             return self._field_leaf(name, node.value)
-        except (CompileError, MappingError, SigmaError, indicators.ListError) as problem:
+        except (CompileError, MappingError, SigmaError, ListError) as problem:
             self._fault(node, str(problem.args[0]), name)
         return simplify.NEVER
 
     def _field_leaf(self, name: str, value: Any) -> Expr:
         field, inverted = self.source.resolve(name)
-        if (kind := indicators.kind_of(value)) is not None:
+        if (kind := kind_of(value)) is not None:
             return _in_set(field, kind)
         alias = self.source.alias(name)
         if alias is not None and (alias.pattern or alias.mentioned or alias.partly):

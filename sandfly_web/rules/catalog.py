@@ -1,4 +1,4 @@
-"""Reads rule files from disk: the catalogue that ships with the product, or any files and folders."""
+"""Compiles rule files from disk: the catalogue that ships with the product, or any files and folders."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from pathlib import Path, PurePath
 
 from sandfly_web.rules.compiled import CompiledRule, RuleError, RuleErrors
 from sandfly_web.rules.faults import Faults
+from sandfly_web.rules.files import CATALOG_PATH, find_files, location_of, read_text
 from sandfly_web.rules.filters import Filter, read_filter
 from sandfly_web.rules.sigma import Library, Source, parse_rules, read_source
 
-CATALOG_PATH = Path(__file__).resolve().parent / "catalog"
-MAX_FILE_BYTES = 1024 * 1024
 _NAME = re.compile(r"[a-z0-9_-]+")
-_SUFFIXES = frozenset({".yml", ".yaml"})
 
 
 def load_catalog(paths: Iterable[Path | str] | None = None) -> list[CompiledRule]:
-    """All rules below the paths (default: the shipped catalogue), sorted by name.
+    """All rules below the paths (default: the shipped catalogue, see also `shipped`), compiled and sorted by name.
 
     Raises RuleErrors with the faults of all files, and OSError when a path cannot be read.
     """
@@ -35,7 +33,7 @@ def read_rules(paths: Iterable[Path | str] | None = None) -> tuple[list[Compiled
     errors: list[RuleError] = []
     for file in find_files(paths):
         try:
-            sources.append(read_source(read_text(file), _location(file)))
+            sources.append(read_source(read_text(file), location_of(file)))
         except RuleErrors as found:
             errors.extend(found.errors)
     library = build_library(sources, errors)
@@ -74,37 +72,8 @@ def find_shipped(name: str) -> Source | None:
     if not _NAME.fullmatch(name):
         return None
     for file in sorted(CATALOG_PATH.glob(f"*/{name}.yml")):
-        return read_source(read_text(file), _location(file))
+        return read_source(read_text(file), location_of(file))
     return None
-
-
-def find_files(paths: Iterable[Path | str] | None = None) -> list[Path]:
-    """Rule files at or below the paths, each once, sorted. Raises FileNotFoundError for a path that is not there."""
-    found: set[Path] = set()
-    for path in [CATALOG_PATH] if paths is None else [Path(path) for path in paths]:
-        if path.is_dir():
-            found.update(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
-        elif path.is_file():
-            found.add(path)
-        else:
-            raise FileNotFoundError(f"{path}: no such file or folder")
-    return sorted(found)
-
-
-def _location(file: Path) -> str:
-    """Shipped rules are named from the catalogue, so that the same rule has the same path everywhere."""
-    return str(file.relative_to(CATALOG_PATH)) if file.is_relative_to(CATALOG_PATH) else str(file)
-
-
-def read_text(file: Path) -> str:
-    with file.open("rb") as stream:
-        data = stream.read(MAX_FILE_BYTES + 1)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise RuleErrors([RuleError(f"{_location(file)}:{line}", "", "not UTF-8; save the file as UTF-8")]) from error
-    return text
 
 
 def _clashes(rules: list[CompiledRule]) -> list[RuleError]:

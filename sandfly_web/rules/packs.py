@@ -21,6 +21,7 @@ import nacl.signing
 
 from sandfly_web.rules import catalog
 from sandfly_web.rules.compiled import CompiledRule, RuleError, RuleErrors
+from sandfly_web.rules.files import find_files, read_text
 from sandfly_web.rules.sigma import Source, parse_rules, read_source
 
 LOCK_NAME = "pack.lock.json"
@@ -72,7 +73,7 @@ class Pack:
 def read_pack(folder: Path, name: str = "", public_key: str = "") -> Pack:
     """Everything below the folder (or one file). Raises OSError, and PackError when its lock or signature is broken."""
     top = folder if folder.is_dir() else folder.parent
-    files = [file for file in catalog.find_files([folder]) if ".git" not in file.relative_to(top).parts]
+    files = [file for file in find_files([folder]) if ".git" not in file.relative_to(top).parts]
     is_locked = (top / LOCK_NAME).is_file()
     if is_locked:
         verify_lock(top, files)
@@ -108,7 +109,7 @@ class _Reader:
     def read(self, file: Path) -> None:
         location = str(file.relative_to(self.top))
         try:
-            source = read_source(catalog.read_text(file), location)
+            source = read_source(read_text(file), location)
         except RuleErrors as found:
             self.errors += found.errors
             return
@@ -216,7 +217,7 @@ def _commit(git: Path, common: Path) -> str:
 
 def digest_files(folder: Path) -> dict[str, str]:
     """SHA-256 of every rule file by its path as seen from the folder."""
-    files = [file for file in catalog.find_files([folder]) if ".git" not in file.relative_to(folder).parts]
+    files = [file for file in find_files([folder]) if ".git" not in file.relative_to(folder).parts]
     return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 

@@ -22,6 +22,7 @@ from sandfly_web.rules.indicators.sets import has_lists
 from sandfly_web.rules.models import PackedRule, Rule, RulePack, RuleRevision
 from sandfly_web.rules.packs import Pack
 from sandfly_web.rules.packs import PackedRule as PackRule
+from sandfly_web.rules.shipped import load_shipped
 from sandfly_web.rules.sigma import parse_rule
 from scanners.contract import PlanRule
 
@@ -62,7 +63,7 @@ def load_catalog(paths: Iterable[Path | str] | None = None) -> LoadedRules:
     What people enabled or disabled stays so. Rules that are no longer shipped are disabled and kept for their findings.
     Raises RuleErrors when a file does not compile, ValidationError when a rule written here has a shipped rule's name.
     """
-    compiled = {uuid.UUID(rule.id): rule for rule in catalog.load_catalog(paths)}
+    compiled = {uuid.UUID(rule.id): rule for rule in (catalog.load_catalog(paths) if paths else load_shipped())}
     with transaction.atomic():
         rows = Rule.objects.select_for_update(no_key=True).in_bulk()
         _check_names(compiled, list(rows.values()))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sandfly_web.rules.catalog import load_catalog
 from sandfly_web.rules.compiled import CompiledRule, Level, RuleStatus, RuleType
 from sandfly_web.rules.plan import BuiltPlan, build_plan
+from sandfly_web.rules.shipped import load_shipped
 from sandfly_web.scans.oneshot.results import describe_report
 from scanners.contract import CollectorState, Limits, Outcome, RuleState, ScanJob
 from scanners.visit import run_visit
@@ -56,7 +56,7 @@ class Scanned:
 def detections() -> tuple[CompiledRule, ...]:
     """All detection rules that are in use, deep or not, stable or still in test."""
     retired = {RuleStatus.DEPRECATED, RuleStatus.UNSUPPORTED}
-    return tuple(rule for rule in load_catalog() if rule.type is RuleType.DETECTION and rule.status not in retired)
+    return tuple(rule for rule in load_shipped() if rule.type is RuleType.DETECTION and rule.status not in retired)
 
 
 @functools.cache

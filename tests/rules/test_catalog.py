@@ -9,8 +9,8 @@ from pathlib import Path, PurePath
 import yaml
 
 from sandfly_web.rules import attack, fields, lock
-from sandfly_web.rules.catalog import CATALOG_PATH, find_files
 from sandfly_web.rules.compiled import CompiledRule, Expectation, Level, RuleType
+from sandfly_web.rules.files import CATALOG_PATH, find_files
 from sandfly_web.rules.simplify import field_names
 from sandfly_web.rules.testing import match_records, run_tests
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sandfly_web.rules import coverage
-from sandfly_web.rules.catalog import load_catalog
 from sandfly_web.rules.coverage import Row, State
+from sandfly_web.rules.shipped import load_shipped
 
 _STYLES = {State.PROVEN: "green", State.TESTED: "yellow", State.MISSING: "dim"}
 FORMATS = ("table", "json", "navigator")
@@ -20,7 +20,7 @@ FORMATS = ("table", "json", "navigator")
 
 def run(console: Console, options: dict[str, Any]) -> None:
     proven = coverage.read_proven()
-    rules = load_catalog()
+    rules = load_shipped()
     rows = coverage.build_rows(rules, proven)
     stale = sorted(set(proven) - {rule.name for rule in rules})
     target = options["output"]

@@ -16,11 +16,11 @@ from rich.text import Text
 
 from sandfly_web.rules import packs, services
 from sandfly_web.rules.answerable import Answer, how_answerable
-from sandfly_web.rules.catalog import load_catalog
 from sandfly_web.rules.explain import escape
 from sandfly_web.rules.models import Rule
 from sandfly_web.rules.packs import Pack
 from sandfly_web.rules.services import Imported, ImportState
+from sandfly_web.rules.shipped import load_shipped
 
 SHOWN = (ImportState.KEPT_LOCAL, ImportState.REMOVED_UPSTREAM, ImportState.REFUSED)
 
@@ -69,7 +69,7 @@ def _print_check(console: Console, pack: Pack) -> None:
         numbers = [counts[subject, answer] for answer in Answer]
         table.add_row(subject, str(sum(numbers)), *(str(number) for number in numbers))
     console.print(table)
-    shipped = {value: rule.name for rule in load_catalog() for value in (rule.id, rule.name)}
+    shipped = {value: rule.name for rule in load_shipped() for value in (rule.id, rule.name)}
     for packed in pack.rules:
         clash = shipped.get(packed.rule.id) or shipped.get(packed.rule.name)
         if clash:

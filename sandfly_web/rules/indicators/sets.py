@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterable, Iterator
 from typing import Any
 
-import sigma.types as st
-
 from sandfly_web.rules.indicators.compact import CompactSet, build_set
-from sandfly_web.rules.indicators.kinds import PLACEHOLDER, Indicator, Kind, key_of
+from sandfly_web.rules.indicators.kinds import Indicator, Kind, key_of
 from scanners.contract import Expr
 
 OPERATOR = "in_set"
@@ -33,26 +31,6 @@ EXAMPLES = (
 
 
 NO_COUNTING = "cannot rest on lists of indicators: what a host finds in them is only a candidate"
-
-
-class ListError(ValueError):
-    """A list of indicators is named where none can stand; the message says what to do."""
-
-
-def kind_of(value: Any) -> Kind | None:
-    """The list that a value of a rule means, None when it means none. Raises ListError."""
-    if not isinstance(value, st.SigmaString):
-        return None
-    names = [part.name for part in value.s if isinstance(part, st.Placeholder) and part.name.startswith(PLACEHOLDER)]
-    if not names:
-        return None
-    if len(value.s) > 1 or isinstance(value, st.SigmaCasedString):
-        raise ListError(f"a list of indicators stands alone: field|expand: '%{names[0]}%'")
-    try:
-        return Kind(names[0].removeprefix(PLACEHOLDER))
-    except ValueError:
-        known = ", ".join(f"%{PLACEHOLDER}{kind}%" for kind in Kind)
-        raise ListError(f"unknown list %{names[0]}%; known: {known}") from None
 
 
 def leaf(field: str, kind: Kind) -> Expr:

@@ -13,7 +13,6 @@ from typing import Any, Protocol, TextIO
 from rich.console import Console
 
 from sandfly_web.inventory.targets import Target, TargetError, expand_targets, parse_target
-from sandfly_web.rules.catalog import load_catalog
 from sandfly_web.rules.compiled import CompiledRule, RuleErrors
 from sandfly_web.rules.depth import audits_passwords, is_deep
 from sandfly_web.rules.indicators.kinds import Kind
@@ -21,6 +20,7 @@ from sandfly_web.rules.indicators.sets import has_lists
 from sandfly_web.rules.indicators.verify import verify_report
 from sandfly_web.rules.plan import BuiltPlan, build_plan
 from sandfly_web.rules.select import select
+from sandfly_web.rules.shipped import load_shipped
 from sandfly_web.scans.oneshot.formats import Ecs, JsonDocument, JsonLines, Sarif, Writer
 from sandfly_web.scans.oneshot.identity import IdentityOptions, collect_secrets, credential_for
 from sandfly_web.scans.oneshot.indicators import read_indicator_files
@@ -114,11 +114,11 @@ def choose_rules(
     """
     files = [name for name in names if name.endswith((".yml", ".yaml")) and Path(name).is_file()]
     try:
-        chosen = load_catalog(files) if files else []
+        chosen = compile_files(files) if files else []
         if named := [name for name in names if name not in files]:
-            chosen += select(load_catalog(), names=named)
+            chosen += select(load_shipped(), names=named)
         if not names:
-            wanted = select(load_catalog(), types=[word.strip() for word in types.split(",") if word.strip()])
+            wanted = select(load_shipped(), types=[word.strip() for word in types.split(",") if word.strip()])
             chosen = [rule for rule in wanted if deep or not is_deep(rule.plan_rule)]
             chosen = [rule for rule in chosen if has_lists(rule.plan_rule.when, loaded)]
     except (RuleErrors, ValueError) as error:
@@ -127,6 +127,14 @@ def choose_rules(
     if not chosen:
         raise SessionError("no rule was chosen: see `./manage.py rules list`")
     return chosen
+
+
+def compile_files(files: list[str]) -> list[CompiledRule]:
+    """Raises RuleErrors and OSError."""
+    # pySigma is slow to import, and needed for rule files alone.
+    from sandfly_web.rules.catalog import load_catalog  # noqa: PLC0415
+
+    return load_catalog(files)
 
 
 def password_audit(rules: list[CompiledRule], options: dict[str, Any]) -> PasswordAudit:

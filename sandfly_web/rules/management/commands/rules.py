@@ -20,7 +20,7 @@ from rich.text import Text
 from probes.build import BuildError, ensure, host_arch
 from sandfly_web.rules import lock
 from sandfly_web.rules.attack import TECHNIQUES
-from sandfly_web.rules.catalog import CATALOG_PATH, load_catalog, read_rules
+from sandfly_web.rules.catalog import load_catalog, read_rules
 from sandfly_web.rules.cli import coverage as coverage_of
 from sandfly_web.rules.cli import fields as fields_of
 from sandfly_web.rules.cli import importing, records
@@ -29,8 +29,10 @@ from sandfly_web.rules.compiled import CompiledRule, Level, RuleErrors, RuleType
 from sandfly_web.rules.explain import escape
 from sandfly_web.rules.faults import did_you_mean
 from sandfly_web.rules.fields import registry
+from sandfly_web.rules.files import CATALOG_PATH
 from sandfly_web.rules.packs import PackError
 from sandfly_web.rules.select import UnknownRuleError, select
+from sandfly_web.rules.shipped import load_shipped
 from sandfly_web.rules.skeleton import build_skeleton
 from sandfly_web.rules.testing import MatcherError, TestResult, run_tests
 
@@ -156,8 +158,8 @@ def _named(names: list[str]) -> list[CompiledRule]:
     files = [name for name in names if Path(name).exists()]
     rules = load_catalog(files) if files else []
     if others := [name for name in names if name not in files]:
-        rules += select(load_catalog(), names=others)
-    return rules if names else load_catalog()
+        rules += select(load_shipped(), names=others)
+    return rules if names else load_shipped()
 
 
 def _line(result: TestResult) -> str:
@@ -169,7 +171,7 @@ def _list(console: Console, options: dict[str, Any]) -> None:
     unknown = [word for word in types if word not in list(RuleType)]
     if unknown:
         raise CommandError(f"unknown type {', '.join(unknown)}; known are {', '.join(RuleType)}", returncode=1)
-    rules = select(load_catalog(), types or list(RuleType), options["rule"])
+    rules = select(load_shipped(), types or list(RuleType), options["rule"])
     if options["format"] == "json":
         console.file.write(json.dumps([_facts(rule) for rule in rules], indent=2) + "\n")
         return
@@ -204,7 +206,7 @@ def _facts(rule: CompiledRule) -> dict[str, Any]:
 
 def _show(console: Console, options: dict[str, Any]) -> None:
     name = options["name"]
-    rules = load_catalog([name]) if Path(name).is_file() else load_catalog()
+    rules = load_catalog([name]) if Path(name).is_file() else load_shipped()
     for rule in rules if Path(name).is_file() else select(rules, names=[name]):
         console.rule(Text(rule.path))
         console.print(Syntax(rule.source.rstrip(), "yaml", background_color="default", word_wrap=True))

@@ -74,6 +74,11 @@ def configure(application: Celery) -> None:
                 "schedule": 60,
                 "options": {"expires": 60},
             },
+            "tell-woken": {
+                "task": "sandfly_web.findings.tell_woken",
+                "schedule": 60,
+                "options": {"expires": 60},
+            },
             "count-widespread": {
                 "task": "sandfly_web.findings.count_widespread",
                 "schedule": 3600,

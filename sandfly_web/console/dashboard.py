@@ -14,6 +14,7 @@ from django.utils import timezone
 from sandfly_web.console.attack.counting import RECENT_DAYS
 from sandfly_web.console.attack.page import matrix_of
 from sandfly_web.console.sparkline import sparkline
+from sandfly_web.findings import snoozing
 from sandfly_web.findings.groups import first_groups
 from sandfly_web.findings.models import Finding, HostRisk, WidespreadFinding
 from sandfly_web.findings.risk import APPEARED_DAYS, RISK_WEIGHTS, appeared, fleet_trend
@@ -75,17 +76,20 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
 
 def finding_part(now: datetime) -> dict[str, Any]:
     unresolved = Finding.objects.filter(status__in=Finding.UNRESOLVED)
+    asleep = dict(unresolved.filter(snoozing.asleep(now)).order_by().values_list("level").annotate(rows=Count("*")))
     # A row a host, not a row a finding.
     counts = {level: count or 0 for level, count in HostRisk.objects.aggregate(**SUMS).items()}
+    awake = {level: max(0, count - asleep.get(level, 0)) for level, count in counts.items()}
     listing = reverse("admin:findings_finding_changelist")
     bars = chart(now)
-    recent = unresolved.select_related("host")
+    recent = unresolved.filter(snoozing.awake(now)).select_related("host")
     return {
         "severities": [
-            Tile(level.value, str(level.label), counts[level.value], f"{listing}?level={level.value}")
+            Tile(level.value, str(level.label), awake[level.value], f"{listing}?level={level.value}")
             for level in reversed(Severity)
         ],
-        "unresolved_count": sum(counts.values()),
+        "unresolved_count": sum(awake.values()),
+        "snoozed_count": sum(asleep.values()),
         "worst": first_groups(recent.order_by("-level_rank", "-last_seen_at", "id"), TABLE_ROWS),
         "newest": first_groups(recent.order_by("-first_seen_at", "id"), TABLE_ROWS),
         "risky_hosts": risky_hosts(),

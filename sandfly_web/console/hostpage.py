@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, F, Window
 from django.db.models.functions import RowNumber
+from django.utils import timezone
 
 from sandfly_web.console.evidence import as_text, label
 from sandfly_web.console.scanpage import cost_facts
 from sandfly_web.console.sparkline import sparkline
+from sandfly_web.findings import snoozing
 from sandfly_web.findings.groups import first_groups
 from sandfly_web.findings.models import Finding, Record
 from sandfly_web.findings.risk import RISK_WEIGHTS, host_trend, risk_of
@@ -61,7 +63,10 @@ def host_context(host: Host, user: AbstractUser) -> dict[str, Any]:
 
 def findings_of(host: Host) -> dict[str, Any]:
     unresolved = Finding.objects.filter(host=host, status__in=Finding.UNRESOLVED)
-    ordered = unresolved.select_related("host").order_by("-level_rank", "-last_seen_at", "id")
+    now = timezone.now()
+    ordered = (
+        unresolved.filter(snoozing.awake(now)).select_related("host").order_by("-level_rank", "-last_seen_at", "id")
+    )
     kept = risk_of(host.pk)
     counts = [(level, getattr(kept, level)) for level in reversed(Severity.values)]
     return {
@@ -70,6 +75,7 @@ def findings_of(host: Host) -> dict[str, Any]:
         "risk_parts": [(level, count, count * RISK_WEIGHTS[level]) for level, count in counts if count],
         "risk_trend": sparkline(host_trend(host.pk)),
         "finding_count": sum(count for _level, count in counts),
+        "snoozed_count": unresolved.filter(snoozing.asleep(now)).count(),
         "finding_groups": first_groups(ordered, LISTED_FINDINGS),
     }
 

@@ -25,10 +25,10 @@ from sandfly_web.console.collected import choices, scans_for
 from sandfly_web.console.rulefacts import parse_rule_facts
 from sandfly_web.console.site import LargeTable, ReadOnlyAdmin
 from sandfly_web.console.templatetags.sandfly import about, ago, badge, visible
-from sandfly_web.findings import services
+from sandfly_web.findings import services, snoozing
 from sandfly_web.findings.allowlist import admin as allowlist_admin  # noqa: F401 - registers its pages
 from sandfly_web.findings.allowlist.drafts import Draft
-from sandfly_web.findings.bulk.page import triage_all_view
+from sandfly_web.findings.bulk.page import SNOOZE_CHOICES, snooze_end, triage_all_view
 from sandfly_web.findings.drift import admin as drift_admin  # noqa: F401 - registers its pages
 from sandfly_web.findings.groups import UNSHOWN
 from sandfly_web.findings.hunting import admin as hunting_admin  # noqa: F401 - registers its page
@@ -48,25 +48,38 @@ TRIAGE = "findings.change_finding"
 # Hosts that a word of a search can mean; a word that means more says nothing.
 MAX_NAMED = 10_000
 UNRESOLVED, ALL = "unresolved", "all"
+SNOOZED, WOKE = "snoozed", "woke"
 
 
 class StatusFilter(DropdownFilter):
-    """Unresolved unless another is chosen: what is closed is not what an analyst comes for."""
+    """Unresolved and awake unless another is chosen: what is closed or put off is not what an analyst comes for."""
 
     title = "status"
     parameter_name = "status"
     all_option = None
 
     def lookups(self, _request: HttpRequest, _model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
-        return [(UNRESOLVED, "Unresolved"), *Finding.Status.choices, (ALL, "All")]
+        asleep = [(SNOOZED, "Snoozed"), (WOKE, "Woke from snooze")]
+        return [(UNRESOLVED, "Unresolved"), *asleep, *Finding.Status.choices, (ALL, "All")]
 
     def value(self) -> str:
         return super().value() or UNRESOLVED
 
     def queryset(self, _request: HttpRequest, queryset: QuerySet[Finding]) -> QuerySet[Finding]:
-        if self.value() == UNRESOLVED:
-            return queryset.filter(status__in=Finding.UNRESOLVED)
-        return queryset if self.value() == ALL else queryset.filter(status=self.value())
+        now, unresolved = timezone.now(), queryset.filter(status__in=Finding.UNRESOLVED)
+        match self.value():
+            case "unresolved":
+                return unresolved.filter(snoozing.awake(now))
+            case "snoozed":
+                return unresolved.filter(snoozing.asleep(now))
+            case "woke":
+                return unresolved.filter(snoozing.woke(now))
+            case "all":
+                return queryset
+            case Finding.Status.OPEN | Finding.Status.ACKNOWLEDGED as status:
+                return queryset.filter(snoozing.awake(now), status=status)
+            case status:
+                return queryset.filter(status=status)
 
 
 class LevelFilter(DropdownFilter):
@@ -178,7 +191,7 @@ class FindingAdmin(ReadOnlyAdmin):
     list_disable_select_all = True
     list_fullwidth = True
     list_before_template = "console/parts/triage_all.html"
-    actions = ["acknowledge_selected", "close_selected", "mark_selected"]
+    actions = ["acknowledge_selected", "snooze_selected", "unsnooze_selected", "close_selected", "mark_selected"]
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.triage_all)
@@ -207,7 +220,12 @@ class FindingAdmin(ReadOnlyAdmin):
 
     @display(description="Status")
     def state(self, finding: Finding) -> SafeString:
-        return badge(finding.status, finding.get_status_display())
+        now, shown = timezone.now(), badge(finding.status, finding.get_status_display())
+        if finding.snoozed_until is not None and finding.snoozed_until > now:
+            return format_html("{} {}", shown, badge("skipped", f"Snoozed until {finding.snoozed_until:%Y-%m-%d}"))
+        if finding.woke_at is not None or finding.snoozed_until is not None:
+            return format_html("{} {}", shown, badge("queued", "Woke"))
+        return shown
 
     @display(description="Scans")
     def seen(self, finding: Finding) -> int:
@@ -258,18 +276,27 @@ class FindingAdmin(ReadOnlyAdmin):
     def mark_selected(self, request: HttpRequest, queryset: QuerySet[Finding]) -> HttpResponse | None:
         return self.with_reason(request, queryset, "mark_selected")
 
+    @admin.action(description="Snooze…", permissions=["triage"])
+    def snooze_selected(self, request: HttpRequest, queryset: QuerySet[Finding]) -> HttpResponse | None:
+        return self.with_reason(request, queryset, "snooze_selected")
+
+    @admin.action(description="Wake", permissions=["triage"])
+    def unsnooze_selected(self, request: HttpRequest, queryset: QuerySet[Finding]) -> None:
+        self.tell(request, lambda: said(services.unsnooze(queryset, actor(request)), "woken"))
+
     def with_reason(self, request: HttpRequest, queryset: QuerySet[Finding], action: str) -> HttpResponse | None:
         """First a page that asks for the reason, then the service."""
         question, submit, service, done = BULK_WITH_REASON[action]
         reason = request.POST.get("reason", "")
         if "apply" in request.POST and reason.strip():
-            self.tell(request, lambda: said(service(queryset, actor(request), reason), done))
+            self.tell(request, lambda: said(service(queryset, request, reason), done))
             return None
         context = {
             "findings": list(queryset.select_related("host")),
             "question": question,
             "submit": submit,
             "action_name": action,
+            "snooze_choices": SNOOZE_CHOICES if action == "snooze_selected" else [],
             "reason": reason,
             "action_checkbox_name": ACTION_CHECKBOX_NAME,
         }
@@ -284,6 +311,13 @@ class FindingAdmin(ReadOnlyAdmin):
             TRIAGE,
             lambda thing, request: said(services.assign([thing], actor(request), actor(request)), "assigned to you"),
         ),
+        "snooze": (
+            TRIAGE,
+            lambda thing, request: said(
+                services.snooze([thing], actor(request), snooze_end(request), text(request)), "snoozed"
+            ),
+        ),
+        "unsnooze": (TRIAGE, lambda thing, request: said(services.unsnooze([thing], actor(request)), "woken")),
         "comment": (
             TRIAGE,
             lambda thing, request: said(services.add_comment([thing], actor(request), text(request)), "commented on"),
@@ -314,6 +348,8 @@ class FindingAdmin(ReadOnlyAdmin):
             "evidence": evidence_rows(thing),
             "versions": [version_context(thing, version) for version in earlier[:20]],
             "events": thing.events.select_related("actor"),
+            "is_asleep": thing.snoozed_until is not None and thing.snoozed_until > timezone.now(),
+            "snooze_choices": SNOOZE_CHOICES,
             "is_unresolved": thing.status in Finding.UNRESOLVED,
             "can_triage": self.has_triage_permission(request),
             "collectable": choices() if request.user.has_perm("scans.add_scan") else [],
@@ -324,11 +360,22 @@ class FindingAdmin(ReadOnlyAdmin):
 
 
 BULK_WITH_REASON = {
-    "close_selected": ("Close these findings?", "Close findings", services.close, "closed"),
+    "close_selected": (
+        "Close these findings?",
+        "Close findings",
+        lambda findings, request, reason: services.close(findings, actor(request), reason),
+        "closed",
+    ),
+    "snooze_selected": (
+        "Snooze these findings?",
+        "Snooze findings",
+        lambda findings, request, reason: services.snooze(findings, actor(request), snooze_end(request), reason),
+        "snoozed",
+    ),
     "mark_selected": (
         "Mark these findings as false positives?",
         "Mark as false positives",
-        services.mark_false_positive,
+        lambda findings, request, reason: services.mark_false_positive(findings, actor(request), reason),
         "marked as false positives",
     ),
 }

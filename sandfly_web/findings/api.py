@@ -21,9 +21,9 @@ from sandfly_web.accounts.audit import record_access
 from sandfly_web.api.errors import Conflict
 from sandfly_web.api.filters import SigmaTag
 from sandfly_web.api.views import ReadOnly
-from sandfly_web.findings import services
+from sandfly_web.findings import services, snoozing
 from sandfly_web.findings.bulk import services as bulk
-from sandfly_web.findings.bulk.api import TriageAllSerializer, TriagedSerializer
+from sandfly_web.findings.bulk.api import TriageAllSerializer, TriagedSerializer, snoozed_until
 from sandfly_web.findings.models import (
     Finding,
     FindingEvent,
@@ -75,6 +75,8 @@ class FindingSerializer(serializers.ModelSerializer[Finding]):
             "close_reason",
             "closed_at",
             "allowed_by",
+            "snoozed_until",
+            "woke_at",
             "first_seen_at",
             "last_seen_at",
             "count",
@@ -146,6 +148,17 @@ class AssignSerializer(serializers.Serializer[Any]):
     comment = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_TEXT_CHARS)
 
 
+class SnoozeSerializer(serializers.Serializer[Any]):
+    until = serializers.DateTimeField(required=False, help_text="Until when; at most a year ahead.")
+    days = serializers.IntegerField(
+        required=False, min_value=1, max_value=snoozing.MAX_DAYS, help_text="Or: for so many days from now."
+    )
+    reason = serializers.CharField(max_length=MAX_TEXT_CHARS)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        return {"until": snoozed_until(attrs), "reason": attrs["reason"]}
+
+
 class CollectSerializer(serializers.Serializer[Any]):
     rules = serializers.ListField(
         child=serializers.CharField(max_length=127),
@@ -168,6 +181,12 @@ class FindingFilters(django_filters.FilterSet):
     status = django_filters.MultipleChoiceFilter(choices=Finding.Status.choices, distinct=False)
     level = django_filters.MultipleChoiceFilter(choices=Severity.choices, method="filter_level")
     is_unresolved = django_filters.BooleanFilter(method="filter_unresolved", help_text="Open or acknowledged.")
+    is_snoozed = django_filters.BooleanFilter(
+        method="filter_snoozed", help_text="Asleep now. What is worked on: `is_unresolved=true&is_snoozed=false`."
+    )
+    woke = django_filters.BooleanFilter(
+        method="filter_woke", help_text="Was snoozed, woke, and nobody has looked at it since."
+    )
     assignee = django_filters.CharFilter(field_name="assignee__username", help_text="A user name.")
     tag = SigmaTag(help_text="A whole Sigma tag; `attack.` may be left out.")
     host_tag = django_filters.CharFilter(method="filter_host_tag", help_text="Name of a tag of the host.")
@@ -199,6 +218,14 @@ class FindingFilters(django_filters.FilterSet):
         if value:
             return queryset.filter(status__in=Finding.UNRESOLVED)
         return queryset.exclude(status__in=Finding.UNRESOLVED)
+
+    def filter_snoozed(self, queryset: QuerySet[Finding], _name: str, value: bool) -> QuerySet[Finding]:  # noqa: FBT001 - django-filter's signature
+        now = timezone.now()
+        return queryset.filter(snoozing.asleep(now) if value else snoozing.awake(now))
+
+    def filter_woke(self, queryset: QuerySet[Finding], _name: str, value: bool) -> QuerySet[Finding]:  # noqa: FBT001 - django-filter's signature
+        woke = snoozing.woke(timezone.now())
+        return queryset.filter(woke) if value else queryset.exclude(woke)
 
 
 class WidespreadSerializer(serializers.ModelSerializer[WidespreadFinding]):
@@ -234,6 +261,7 @@ class FindingViewSet(ReadOnly):
     ordering = ("-level_rank", "-last_seen_at", "id")
     action_permissions: ClassVar[dict[str, str]] = {
         **dict.fromkeys(("acknowledge", "assign", "comment", "close", "false_positive", "reopen"), TRIAGE),
+        **dict.fromkeys(("snooze", "unsnooze"), TRIAGE),
         "triage_all": TRIAGE,
         "collect": "scans.add_scan",
     }
@@ -333,6 +361,22 @@ class FindingViewSet(ReadOnly):
         """No threat; it stays resolved when it is seen again."""
         return self.triage(
             request, ReasonSerializer, lambda f, v: services.mark_false_positive(f, actor(request), v["reason"])
+        )
+
+    @extend_schema(request=SnoozeSerializer, responses=FindingDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def snooze(self, request: Request, pk: str) -> Response:
+        """Not now: out of the console's list until a time, or until a scan sees other evidence or a higher severity."""
+        return self.triage(
+            request, SnoozeSerializer, lambda f, v: services.snooze(f, actor(request), v["until"], v["reason"])
+        )
+
+    @extend_schema(request=OptionalCommentSerializer, responses=FindingDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def unsnooze(self, request: Request, pk: str) -> Response:
+        """Now, after all."""
+        return self.triage(
+            request, OptionalCommentSerializer, lambda f, v: services.unsnooze(f, actor(request), v["comment"])
         )
 
     @extend_schema(request=CollectSerializer, responses={202: CollectedSerializer})

@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 
 from django.db.models import Count, Q
 from django.urls import reverse
+from django.utils import timezone
 
+from sandfly_web.findings import snoozing
 from sandfly_web.findings.models import Finding
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class Group:
 
 
 def first_groups(ordered: QuerySet[Finding], rows: int) -> list[Group]:
-    """The first `rows` groups of unresolved findings in the order given: two queries, each bounded."""
+    """The first `rows` groups of unresolved findings that are awake, in the order given: two queries, each bounded."""
     groups = grouped(ordered.defer(*UNSHOWN)[:READ_ROWS])[:rows]
     counts = count_all(groups)
     for group in groups:
@@ -62,12 +64,12 @@ def grouped(findings: Iterable[Finding]) -> list[Group]:
 
 
 def count_all(groups: Iterable[Group]) -> dict[tuple[object, str], int]:
-    """How many unresolved findings each group has, also those that were not read."""
+    """How many unresolved findings each group has that is awake, also those that were not read."""
     wanted = Q()
     for group in groups:
         wanted |= Q(host_id=group.finding.host_id, rule_name=group.finding.rule_name)
     if not wanted:
         return {}
-    counted = Finding.objects.filter(wanted, status__in=Finding.UNRESOLVED).order_by()
-    rows = counted.values_list("host_id", "rule_name").annotate(rows=Count("*"))
+    counted = Finding.objects.filter(wanted, snoozing.awake(timezone.now()), status__in=Finding.UNRESOLVED)
+    rows = counted.order_by().values_list("host_id", "rule_name").annotate(rows=Count("*"))
     return {(host_id, rule_name): count for host_id, rule_name, count in rows}

@@ -66,6 +66,10 @@ class Finding(models.Model):
     )
     close_reason = models.TextField(blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
+    # Asleep until then, whoever tells of it or not: see `snoozing`. Null of what is not, or was told to be awake.
+    snoozed_until = models.DateTimeField(null=True, blank=True)
+    # When it woke and nobody has looked at it since.
+    woke_at = models.DateTimeField(null=True, blank=True)
     # The entry that hides it while its status is `allowed`; null in every other status.
     allowed_by = models.ForeignKey(
         "AllowlistEntry", on_delete=models.SET_NULL, null=True, blank=True, related_name="findings", db_index=False
@@ -112,6 +116,11 @@ class Finding(models.Model):
             models.Index(fields=["assignee"], name="finding_assignee", condition=models.Q(assignee__isnull=False)),
             # Text search of the console. To be found by any part of a word would need an extension.
             GinIndex(Words("title", "explanation"), name="finding_words"),
+            # What sleeps, and what woke; few findings do.
+            models.Index(
+                fields=["snoozed_until"], name="finding_snoozed", condition=models.Q(snoozed_until__isnull=False)
+            ),
+            models.Index(fields=["woke_at"], name="finding_woke", condition=models.Q(woke_at__isnull=False)),
             # What an allow-list entry hides; few findings are.
             models.Index(
                 fields=["allowed_by"], name="finding_allowed_by", condition=models.Q(allowed_by__isnull=False)
@@ -272,6 +281,8 @@ class FindingEvent(models.Model):
         ACKNOWLEDGED = "acknowledged", "Acknowledged"
         ASSIGNED = "assigned", "Assigned"
         COMMENTED = "commented", "Comment"
+        SNOOZED = "snoozed", "Snoozed"
+        WOKE = "woke", "Woke"
         CLOSED = "closed", "Closed"
         FALSE_POSITIVE = "false_positive", "Marked as false positive"
         ALLOWED = "allowed", "Allow-listed"

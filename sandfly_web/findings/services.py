@@ -10,10 +10,13 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from sandfly_web.findings import snoozing
 from sandfly_web.findings.models import Finding, FindingEvent
 from sandfly_web.findings.risk import weigh
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.contrib.auth.models import User
 
     from sandfly_web.inventory.models import Host
@@ -25,12 +28,38 @@ HOST_KEY_CHANGED = "host_key_changed"
 Status = Finding.Status
 Kind = FindingEvent.Kind
 # Steps after which as many findings are unresolved as before.
-UNWEIGHED = (Kind.ACKNOWLEDGED, Kind.ASSIGNED, Kind.COMMENTED)
+UNWEIGHED = (Kind.ACKNOWLEDGED, Kind.ASSIGNED, Kind.COMMENTED, Kind.SNOOZED, Kind.WOKE)
+# What a step can change.
+CHANGED = ("status", "close_reason", "closed_at", "assignee", "snoozed_until", "woke_at")
 
 
 def acknowledge(findings: Iterable[Finding], actor: User | None, comment: str = "") -> list[Finding]:
     """Somebody looks into it. Raises ValidationError unless all are open."""
     return _change(findings, Kind.ACKNOWLEDGED, actor, comment, {Status.OPEN}, _set_status(Status.ACKNOWLEDGED))
+
+
+def snooze(findings: Iterable[Finding], actor: User | None, until: datetime, reason: str) -> list[Finding]:
+    """Not now: see `snoozing`. Raises ValidationError without a reason, for such a time, or for what is resolved."""
+    _require_reason(reason)
+    snoozing.check_until(until, timezone.now())
+
+    def change(finding: Finding) -> None:
+        finding.snoozed_until, finding.woke_at = until, None
+
+    said = snoozing.words(until, reason)
+    return _change(findings, Kind.SNOOZED, actor, said, Finding.UNRESOLVED, change)
+
+
+def unsnooze(findings: Iterable[Finding], actor: User | None, comment: str = "") -> list[Finding]:
+    """Now, after all. Raises ValidationError for what is not asleep."""
+    now = timezone.now()
+
+    def change(finding: Finding) -> None:
+        if finding.snoozed_until is None or finding.snoozed_until <= now:
+            raise ValidationError(f"{finding.title}: is not snoozed, so it cannot be woken")
+        finding.snoozed_until = finding.woke_at = None
+
+    return _change(findings, Kind.WOKE, actor, comment, Finding.UNRESOLVED, change)
 
 
 def close(findings: Iterable[Finding], actor: User | None, reason: str) -> list[Finding]:
@@ -88,6 +117,7 @@ def _require_reason(reason: str) -> None:
 def _set_status(status: str) -> Callable[[Finding], None]:
     def change(finding: Finding) -> None:
         finding.status, finding.close_reason, finding.closed_at = status, "", None
+        finding.snoozed_until = finding.woke_at = None
 
     return change
 
@@ -97,6 +127,7 @@ def _resolve(status: str, reason: str) -> Callable[[Finding], None]:
 
     def change(finding: Finding) -> None:
         finding.status, finding.close_reason, finding.closed_at = status, reason, now
+        finding.snoozed_until = finding.woke_at = None
 
     return change
 
@@ -118,7 +149,7 @@ def _change(
         _check_allowed(rows, kind, set(allowed))
         for row in rows:
             change(row)
-        Finding.objects.bulk_update(rows, ["status", "close_reason", "closed_at", "assignee"], batch_size=MAX_BULK)
+        Finding.objects.bulk_update(rows, CHANGED, batch_size=MAX_BULK)
         FindingEvent.objects.bulk_create(
             [FindingEvent(finding=row, kind=kind, actor=actor, comment=comment) for row in rows], batch_size=MAX_BULK
         )
@@ -149,4 +180,6 @@ _DONE = {
     Kind.REOPENED: "reopened",
     Kind.ASSIGNED: "assigned",
     Kind.COMMENTED: "commented on",
+    Kind.SNOOZED: "snoozed",
+    Kind.WOKE: "woken",
 }

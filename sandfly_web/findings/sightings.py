@@ -69,6 +69,8 @@ class _Row(msgspec.Struct):
     scan: uuid.UUID
     at: datetime
     sighting: Sighting
+    # It was snoozed, and is not what it was then.
+    wakes: bool = False
 
 
 class _Known(NamedTuple):
@@ -80,11 +82,20 @@ class _Known(NamedTuple):
     status: str
     closed_at: datetime | None
     digest: str
+    level_rank: int
+    is_snoozed: bool
+    # Asked of snoozed ones only.
+    is_new_evidence: bool
 
 
 _KNOWN = """
-    SELECT finding.id, finding.host_id, finding.fingerprint, finding.status, finding.closed_at, finding.evidence_digest
-    FROM unnest(%(hosts)s::uuid[], %(fingerprints)s::text[]) AS seen (host_id, fingerprint)
+    SELECT finding.id, finding.host_id, finding.fingerprint, finding.status, finding.closed_at, finding.evidence_digest,
+        finding.level_rank, finding.snoozed_until IS NOT NULL,
+        CASE WHEN finding.snoozed_until IS NOT NULL THEN NOT EXISTS (
+            SELECT FROM findings_findingevidence AS version
+            WHERE version.finding_id = finding.id AND version.digest = seen.digest
+        ) ELSE false END
+    FROM unnest(%(hosts)s::uuid[], %(fingerprints)s::text[], %(digests)s::text[]) AS seen (host_id, fingerprint, digest)
     JOIN findings_finding AS finding
         ON finding.host_id = seen.host_id AND finding.fingerprint = seen.fingerprint
     ORDER BY finding.id FOR NO KEY UPDATE OF finding
@@ -92,7 +103,8 @@ _KNOWN = """
 
 _ROWS = """
     jsonb_to_recordset(%(rows)s::jsonb) AS row (
-        id uuid, status text, level_rank smallint, host uuid, scan uuid, at timestamptz, sighting jsonb
+        id uuid, status text, level_rank smallint, host uuid, scan uuid, at timestamptz, sighting jsonb,
+        wakes boolean
     ),
     jsonb_to_record(row.sighting) AS seen (
         fingerprint text, rule_id uuid, rule_name text, subject text, title text, level text, tags jsonb,
@@ -121,6 +133,8 @@ _UPDATE = f"""
         evidence_digest = seen.evidence_digest, truncated = seen.truncated, unknown = seen.unknown,
         last_seen_at = greatest(finding.last_seen_at, row.at), last_scan_id = row.scan, count = finding.count + 1,
         status = row.status,
+        snoozed_until = CASE WHEN row.wakes OR row.status = 'allowed' THEN NULL ELSE finding.snoozed_until END,
+        woke_at = CASE WHEN row.wakes THEN row.at WHEN row.status = 'allowed' THEN NULL ELSE finding.woke_at END,
         allowed_by_id = CASE WHEN row.status = 'allowed' THEN seen.allowed_by END,
         close_reason = CASE WHEN row.status IN ('open', 'allowed') THEN '' ELSE finding.close_reason END,
         closed_at = CASE row.status WHEN 'open' THEN NULL WHEN 'allowed' THEN coalesce(finding.closed_at, row.at)
@@ -159,7 +173,8 @@ _SETTLE = """
         ORDER BY finding.id FOR NO KEY UPDATE OF finding SKIP LOCKED
     ), closed AS (
         UPDATE findings_finding AS finding
-        SET status = 'closed', close_reason = settled.reason, closed_at = settled.at
+        SET status = 'closed', close_reason = settled.reason, closed_at = settled.at,
+            snoozed_until = NULL, woke_at = NULL
         FROM settled WHERE finding.id = settled.id
     )
     INSERT INTO findings_findingevent (finding_id, kind, comment, created_at)
@@ -196,14 +211,15 @@ def _store(seen_by: Iterable[tuple[Visit, Iterable[Sighting]]]) -> set[uuid.UUID
         return set()
     with connection.cursor() as cursor:
         hosts, fingerprints = [host for host, _ in unique], [fingerprint for _, fingerprint in unique]
-        cursor.execute(_KNOWN, {"hosts": hosts, "fingerprints": fingerprints})
+        digests = [sighting.evidence_digest for _, sighting in unique.values()]
+        cursor.execute(_KNOWN, {"hosts": hosts, "fingerprints": fingerprints, "digests": digests})
         known = {(row[1], row[2]): _Known(*row) for row in cursor.fetchall()}
         new = [
             _row(str(uuid.uuid4()), _first_status(sighting), visit, sighting)
             for key, (visit, sighting) in unique.items()
             if key not in known
         ]
-        seen = [_row(str(row.id), _status(row, *unique[key]), *unique[key]) for key, row in known.items()]
+        seen = [_seen_again(row, *unique[key]) for key, row in known.items()]
         same: list[_Row] = []
         other: list[_Row] = []
         for row, was in zip(seen, known.values(), strict=True):
@@ -214,10 +230,17 @@ def _store(seen_by: Iterable[tuple[Visit, Iterable[Sighting]]]) -> set[uuid.UUID
         if same:
             digests, times = [row.sighting.evidence_digest for row in same], [row.at for row in same]
             cursor.execute(_SAME_VERSION, {"ids": [row.id for row in same], "digests": digests, "times": times})
-        changed = [row for row, was in zip(seen, known.values(), strict=True) if row.status != was.status]
+        changed = [row for row, was in zip(seen, known.values(), strict=True) if row.wakes or row.status != was.status]
         if new or changed:
             cursor.execute(_EVENTS, _events(new, changed))
     return set(hosts)
+
+
+def _seen_again(known: _Known, visit: Visit, sighting: Sighting) -> _Row:
+    row = _row(str(known.id), _status(known, visit, sighting), visit, sighting)
+    is_other = known.is_new_evidence or row.level_rank > known.level_rank
+    row.wakes = known.is_snoozed and is_other and row.status in Finding.UNRESOLVED
+    return row
 
 
 def _row(finding_id: str, status: str, visit: Visit, sighting: Sighting) -> _Row:
@@ -249,10 +272,12 @@ def _status(known: _Known, visit: Visit, sighting: Sighting) -> str:
 def _events(created: list[_Row], changed: list[_Row]) -> dict[str, Any]:
     """Parameters of the events that tell of it, those of one kind together."""
     allowed = [row for row in [*created, *changed] if row.status == Finding.Status.ALLOWED]
-    reopened = [row for row in changed if row.status == Finding.Status.OPEN]
+    woken = [row for row in changed if row.wakes]
+    reopened = [row for row in changed if row.status == Finding.Status.OPEN and not row.wakes]
     kinds = FindingEvent.Kind
     said = [(row.id, kinds.CREATED.value, "") for row in created]
     said += [(row.id, kinds.ALLOWED.value, f"by allow-list entry {row.sighting.allowed_by}") for row in allowed]
     said += [(row.id, kinds.REOPENED.value, f"seen again by scan {row.scan}") for row in reopened]
+    said += [(row.id, kinds.WOKE.value, f"scan {row.scan} saw it otherwise") for row in woken]
     ids, kind, comments = zip(*said, strict=True) if said else ((), (), ())
     return {"ids": list(ids), "kinds": list(kind), "comments": list(comments), "now": timezone.now()}

@@ -17,6 +17,7 @@ from sandfly_web.console.attack.page import attack_context
 from sandfly_web.console.rulefacts import parse_rule_facts
 from sandfly_web.console.site import ConsoleAdmin
 from sandfly_web.console.templatetags.sandfly import badge
+from sandfly_web.findings import snoozing
 from sandfly_web.findings.groups import first_groups
 from sandfly_web.findings.models import Finding
 from sandfly_web.rules import services
@@ -134,11 +135,11 @@ class RuleAdmin(ConsoleAdmin):
 
     def page_context(self, request: HttpRequest, thing: Rule) -> dict[str, Any]:
         can_see = request.user.has_perm("findings.view_finding")
-        unresolved = Finding.objects.filter(rule=thing, status__in=Finding.UNRESOLVED).select_related("host")
+        unresolved = Finding.objects.filter(snoozing.awake(timezone.now()), rule=thing, status__in=Finding.UNRESOLVED)
         return {
             "thing": thing,
             "facts": parse_rule_facts(thing.source),
-            "finding_groups": first_groups(unresolved, LISTED_FINDINGS) if can_see else [],
+            "finding_groups": first_groups(unresolved.select_related("host"), LISTED_FINDINGS) if can_see else [],
             "can_switch": request.user.has_perm(CHANGE),
             "revisions": thing.revisions.defer("source"),
         }

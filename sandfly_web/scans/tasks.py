@@ -18,6 +18,7 @@ from django.utils import timezone
 from sandfly_web.findings.allowlist.services import end_expired
 from sandfly_web.findings.floods import count_widespread
 from sandfly_web.findings.risk import keep_risk
+from sandfly_web.findings.snoozing import tell_woken
 from sandfly_web.scans.adhoc import forget_credentials
 from sandfly_web.scans.breakers import watch
 from sandfly_web.scans.callbacks.services import deliver_due
@@ -99,6 +100,13 @@ def end_allowlist() -> None:
     with _database_may_be_away():
         if opened := end_expired(timezone.now()):
             log.info("allow-list: entries expired, %d findings are open again", opened)
+
+
+@shared_task(name="sandfly_web.findings.tell_woken", ignore_result=True, time_limit=600)
+def woken() -> None:
+    with _database_may_be_away():
+        if count := tell_woken(timezone.now()):
+            log.info("%d snoozed findings woke", count)
 
 
 @shared_task(name="sandfly_web.findings.count_widespread", ignore_result=True, time_limit=600)

@@ -293,7 +293,12 @@ def _hide(entry: AllowlistEntry, draft: Entry, findings: QuerySet[Finding], acto
         hidden = _hidden_by(draft, rows)
         now = timezone.now()
         Finding.objects.filter(pk__in=[row.pk for row in hidden]).update(
-            status=Status.ALLOWED, allowed_by=entry, close_reason="", closed_at=now
+            status=Status.ALLOWED,
+            allowed_by=entry,
+            close_reason="",
+            closed_at=now,
+            snoozed_until=None,
+            woke_at=None,
         )
         FindingEvent.objects.bulk_create(
             [

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.http import QueryDict
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from sandfly_web.findings import snoozing
 from sandfly_web.findings.bulk.services import MAX_FINDINGS, RULES, Action, Step
 from sandfly_web.findings.services import MAX_BULK, MAX_COMMENT_CHARS
 
@@ -58,6 +62,19 @@ def as_text(name: str, value: Any) -> str:
     return str(value)
 
 
+def snoozed_until(values: Mapping[str, Any]) -> datetime:
+    """The moment that `until` or `days` names. Raises ValidationError unless it is one of them, and a possible one."""
+    if ("until" in values) == ("days" in values):
+        raise serializers.ValidationError({"until": ["give `until` or `days`"]})
+    now = timezone.now()
+    until: datetime = values["until"] if "until" in values else now + timedelta(days=values["days"])
+    try:
+        snoozing.check_until(until, now)
+    except ValidationError as error:
+        raise serializers.ValidationError(error.message_dict) from None
+    return until
+
+
 class TriageAllSerializer(serializers.Serializer[Any]):
     """Which findings, by `filter` or by `ids`, and what of triage.
 
@@ -70,11 +87,15 @@ class TriageAllSerializer(serializers.Serializer[Any]):
         child=serializers.UUIDField(), required=False, min_length=1, max_length=MAX_BULK, help_text="Ids of findings."
     )
     reason = serializers.CharField(
-        required=False, max_length=MAX_COMMENT_CHARS, help_text="To close, and to mark as false positive: it is needed."
+        required=False, max_length=MAX_COMMENT_CHARS, help_text="To close, mark as false positive, or snooze: needed."
     )
     comment = serializers.CharField(required=False, max_length=MAX_COMMENT_CHARS, help_text="With any other step.")
     assignee = serializers.SlugRelatedField[Any](
         slug_field="username", queryset=User.objects.filter(is_active=True), allow_null=True, required=False
+    )
+    until = serializers.DateTimeField(required=False, help_text="To snooze: until when.")
+    days = serializers.IntegerField(
+        required=False, min_value=1, max_value=snoozing.MAX_DAYS, help_text="To snooze: for so many days from now."
     )
     dry_run = serializers.BooleanField(default=False, help_text="Only count.")
     expect = serializers.IntegerField(
@@ -93,7 +114,8 @@ class TriageAllSerializer(serializers.Serializer[Any]):
             raise serializers.ValidationError({text: f"{action} needs it"})
         if action == Action.ASSIGN and "assignee" not in attrs:
             raise serializers.ValidationError({"assignee": "a user name, or null for nobody"})
-        attrs["step"] = Step(action, attrs.get(text, ""), attrs.get("assignee"))
+        until = snoozed_until(attrs) if action == Action.SNOOZE and not attrs["dry_run"] else None
+        attrs["step"] = Step(action, attrs.get(text, ""), attrs.get("assignee"), until)
         return attrs
 
     def findings(

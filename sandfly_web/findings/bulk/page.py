@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
@@ -10,6 +11,7 @@ from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR, SEARCH_VAR
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils import timezone
 
 from sandfly_web.accounts.actor import actor
 from sandfly_web.console.visible import visible
@@ -28,6 +30,8 @@ WORDS = {
     Action.CLOSE: ("Close", "closed"),
     Action.FALSE_POSITIVE: ("Mark as false positive", "marked as false positives"),
     Action.REOPEN: ("Reopen", "reopened"),
+    Action.SNOOZE: ("Snooze", "snoozed"),
+    Action.UNSNOOZE: ("Wake", "woken"),
 }
 NAMES = {
     SEARCH_VAR: "words",
@@ -38,6 +42,7 @@ NAMES = {
 }
 MODELS = {"rule__id__exact": Rule, "host__id__exact": Host}
 LISTED = 10
+SNOOZE_CHOICES = [("1", "1 day"), ("7", "7 days"), ("30", "30 days")]
 
 
 def triage_all_view(page: Any, request: HttpRequest) -> HttpResponse:
@@ -68,6 +73,7 @@ def triage_all_view(page: Any, request: HttpRequest) -> HttpResponse:
         "fault": fault,
         "text": request.POST.get("text", ""),
         "chosen": request.POST.get("action", ""),
+        "snooze_choices": SNOOZE_CHOICES,
         "steps": [step_context(action, found.applies(action)) for action in Action],
         "findings": [] if found.is_over else list(findings.select_related("host")[:LISTED]),
         "more": max(0, found.matched - LISTED),
@@ -87,11 +93,30 @@ def do(request: HttpRequest, findings: Any, asked: dict[str, str]) -> str:
         raise ValidationError("choose what to do")
     action, expect = Action(name), request.POST.get(f"expect-{name}", "")
     user = actor(request)
-    step = Step(action, request.POST.get("text", ""), user if action == Action.ASSIGN else None)
+    assignee = user if action == Action.ASSIGN else None
+    step = Step(
+        action, request.POST.get("text", ""), assignee, snooze_end(request) if action == Action.SNOOZE else None
+    )
     count = triage_all(
         findings, step, user, asked, int(expect) if expect.isascii() and expect.isdigit() and len(expect) < 9 else None
     )
     return f"{count:,} finding{'s' if count != 1 else ''} {WORDS[action][1]}."
+
+
+def snooze_end(request: HttpRequest) -> datetime:
+    """The end that a form with `snooze.html` names: so many days from now, or the beginning of a day.
+
+    Raises ValidationError.
+    """
+    days, day = request.POST.get("days", ""), request.POST.get("until", "").strip()
+    if day:
+        try:
+            return datetime.combine(date.fromisoformat(day), time.min, UTC)
+        except ValueError:
+            raise ValidationError("write the day as 2030-01-31") from None
+    if days not in dict(SNOOZE_CHOICES):
+        raise ValidationError("say until when")
+    return timezone.now() + timedelta(days=int(days))
 
 
 def filters_of(request: HttpRequest) -> dict[str, str]:

@@ -38,6 +38,8 @@ from sandfly_web.inventory.models import Host
 from sandfly_web.rules.models import Rule, Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.contrib.admin import ModelAdmin
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
@@ -359,7 +361,7 @@ class FindingAdmin(ReadOnlyAdmin):
         }
 
 
-BULK_WITH_REASON = {
+BULK_WITH_REASON: dict[str, tuple[str, str, Callable[[Any, HttpRequest, str], list[Finding]], str]] = {
     "close_selected": (
         "Close these findings?",
         "Close findings",

@@ -65,6 +65,7 @@ def tell_woken(now: datetime) -> int:
     while True:
         with connection.cursor() as cursor:
             cursor.execute(_TELL, {"now": now, "most": BATCH_ROWS})
-            count += cursor.rowcount
-            if cursor.rowcount < BATCH_ROWS:
-                return count
+            told = int(cursor.rowcount)
+        count += told
+        if told < BATCH_ROWS:
+            return count

@@ -20,7 +20,7 @@ TOMORROW = timezone.now() + timedelta(days=1)
 @pytest.fixture
 def seen(make, ingest):
     """Let a visit see one thing, with this evidence; returns the finding."""
-    host, rule = make.host(), make.rule()
+    host, rule = make.host(), make.rule(fields=["path", "cmdline", "cwd"])
 
     def run(cmdline="/tmp/a -q", **facts):
         ingest(report(make.scan(host, in_flight=True), match(rule, path="/tmp/a", cmdline=cmdline, **facts)))

@@ -52,6 +52,25 @@ def cancel_key(scan_id: str) -> str:
     return f"sandfly:scan:{scan_id}:cancel"
 
 
+# Longer than any message lives, so that a second delivery of it always finds the first one's mark.
+CLAIM_TTL_S = 2 * 86400
+
+
+def claim_key(scan_id: str, attempt: int) -> str:
+    """Redis key that marks an attempt as taken: by the worker that visits, or by the dispatcher that gives it up."""
+    return f"sandfly:scan:{scan_id}:claim:{attempt}"
+
+
+def sweep_claim_key(sweep_id: int, part: int, attempt: int) -> str:
+    """The same for a part of a sweep."""
+    return f"sandfly:sweep:{sweep_id}:{part}:claim:{attempt}"
+
+
+def superseded_key(scan_id: str, attempt: int) -> str:
+    """Redis key that tells the worker of an attempt that it was believed dead, and that another attempt follows."""
+    return f"sandfly:scan:{scan_id}:superseded:{attempt}"
+
+
 # How long a heartbeat counts, unless SANDFLY_HEARTBEAT_TTL says otherwise, to workers and to the web side alike.
 HEARTBEAT_TTL_DEFAULT_S = 15
 # Hash of messages that workers took and did not acknowledge yet, as Kombu writes it.

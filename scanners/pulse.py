@@ -23,6 +23,7 @@ from scanners.contract import (
     cancel_key,
     encode,
     heartbeat_key,
+    superseded_key,
 )
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 VISITS_PER_ROUND_TRIP = 500
 # A few may be late or lost before a visit counts as silent.
 BEATS_PER_TTL = 7.5
+# A report that was handed over may lie in ingest's hands, in no queue, while a busy machine stores those before it: the
+# last beat counts for so many lives of a usual one, so that its host is not visited once more meanwhile.
+HANDED_OVER_TTLS = 4
 
 
 class Pulse:
@@ -44,6 +48,7 @@ class Pulse:
         self._started_at = datetime.now(UTC)
         self._cancelled = threading.Event()
         self.due_at = 0.0
+        self.is_handed_over = False
 
     def set_phase(self, phase: Phase) -> None:
         self._phase, self._percent = phase, None
@@ -62,6 +67,10 @@ class Pulse:
     def scan_id(self) -> str:
         return self._job.scan_id
 
+    @property
+    def attempt(self) -> int:
+        return self._job.attempt
+
     def heartbeat(self) -> Heartbeat:
         return Heartbeat(
             scan_id=self._job.scan_id, attempt=self._job.attempt, worker=self._worker, phase=self._phase,
@@ -79,6 +88,7 @@ class Pulses:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._beating: set[Pulse] = set()
+        self._handed_over: list[Pulse] = []
         self._thread: threading.Thread | None = None
 
     @contextmanager
@@ -96,6 +106,9 @@ class Pulses:
         finally:
             with self._lock:
                 self._beating.discard(pulse)
+                if pulse.is_handed_over:
+                    self._handed_over.append(pulse)
+            self._wake.set()
 
     def _run(self) -> None:
         while True:
@@ -106,7 +119,8 @@ class Pulses:
         """Beats for those whose time it is; returns the seconds until the next is due."""
         now = time.monotonic()
         with self._lock:
-            due = [pulse for pulse in self._beating if pulse.due_at <= now]
+            due = [pulse for pulse in self._beating if pulse.due_at <= now] + self._handed_over
+            self._handed_over = []
         for start in range(0, len(due), VISITS_PER_ROUND_TRIP):
             self._beat(due[start : start + VISITS_PER_ROUND_TRIP])
         for pulse in due:
@@ -120,8 +134,9 @@ class Pulses:
         try:
             pipe = self._connect().pipeline(transaction=False)
             for pulse in pulses:
-                pipe.set(heartbeat_key(pulse.scan_id), encode(pulse.heartbeat()), px=self._ttl_ms)
-                pipe.exists(cancel_key(pulse.scan_id))
+                ttl_ms = self._ttl_ms * (HANDED_OVER_TTLS if pulse.is_handed_over else 1)
+                pipe.set(heartbeat_key(pulse.scan_id), encode(pulse.heartbeat()), px=ttl_ms)
+                pipe.exists(cancel_key(pulse.scan_id), superseded_key(pulse.scan_id, pulse.attempt))
             answers = pipe.execute()
         except redis.RedisError as error:
             log.warning("no heartbeat of %d visits: %s", len(pulses), type(error).__name__)

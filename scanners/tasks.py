@@ -22,6 +22,7 @@ from kombu.exceptions import OperationalError
 from scanners.app import app, current_scan, heartbeat_ttl_s, redis_url
 from scanners.budget import WINDOW_S, Budget, MemoryCounters
 from scanners.contract import (
+    CLAIM_TTL_S,
     DISCOVER_TASK,
     DISCOVERED_TASK,
     INGEST_QUEUE,
@@ -41,10 +42,12 @@ from scanners.contract import (
     ScanReport,
     SealedCredential,
     cancel_key,
+    claim_key,
     encode,
     plan_key,
     prove_rekeyed,
     set_key,
+    sweep_claim_key,
 )
 from scanners.discover import sweep
 from scanners.errors import AuthError, ExpiredError, InternalError, ScanError
@@ -55,19 +58,12 @@ from scanners.visit import failed_report, run_visit
 
 log = logging.getLogger(__name__)
 
-# Longer than any message lives, so that a second delivery of it always finds the first one's mark.
-CLAIM_TTL_S = 2 * 86400
 REDIS_TIMEOUT_S = 10
 # How often a sweep asks whether it is to stop.
 STOP_ASKED_S = 2
 # How long a finished report waits for Redis to come back before it is given up; the scan is then run again anyway.
 DELIVERY_LIMIT_S = 3600
 DELIVERY_PAUSE_S = (1.0, 30.0)
-
-
-def claim_key(scan_id: str, attempt: int) -> str:
-    """Redis key that marks an attempt as taken."""
-    return f"sandfly:scan:{scan_id}:claim:{attempt}"
 
 
 @functools.cache
@@ -144,6 +140,8 @@ def discover(document: dict[str, Any]) -> None:
     if datetime.now(UTC) >= job.expires_at:
         log.warning("part %d of sweep %d came too late and is dropped", job.part, job.sweep_id)
         return
+    if not _take_part(job):
+        return
     try:
         report = sweep(
             job,
@@ -162,6 +160,18 @@ def discover(document: dict[str, Any]) -> None:
         )  # fmt: skip
     _deliver(DISCOVERED_TASK, encode(report).decode())
     log.info("part %d of sweep %d: %d of %d answer", job.part, job.sweep_id, len(report.answers), len(job.sought))
+
+
+def _take_part(job: DiscoverJob) -> bool:
+    """As `claim`: nothing is looked for twice because its message came twice."""
+    try:
+        taken = _take(sweep_claim_key(job.sweep_id, job.part, job.attempt))
+    except redis.RedisError as error:
+        log.warning("part %d of sweep %d is not begun, Redis is away: %s", job.part, job.sweep_id, type(error).__name__)
+        return False
+    if not taken:
+        log.warning("part %d of sweep %d was delivered twice, the second is dropped", job.part, job.sweep_id)
+    return taken
 
 
 def _asked_to_stop(job: DiscoverJob) -> Callable[[], bool]:
@@ -185,15 +195,19 @@ def perform(job: ScanJob) -> None:
     with _pulses().follow(job, worker_name()) as pulse, _report_memory().room() as room:
         report = visit(job, pulse, room)
         pulse.set_phase(Phase.REPORTING)
-        deliver(report)
+        pulse.is_handed_over = deliver(report)
 
 
 def claim(job: ScanJob) -> bool:
     """Takes this attempt; False when it was taken before, as after a redelivery."""
-    taken = _redis().set(claim_key(job.scan_id, job.attempt), worker_name(), nx=True, ex=CLAIM_TTL_S)
-    if not taken:
-        log.warning("attempt %d was delivered twice, the second is dropped", job.attempt)
-    return bool(taken)
+    if taken := _take(claim_key(job.scan_id, job.attempt)):
+        return taken
+    log.warning("attempt %d was delivered twice or given up, it is dropped", job.attempt)
+    return False
+
+
+def _take(key: str) -> bool:
+    return bool(_redis().set(key, worker_name(), nx=True, ex=CLAIM_TTL_S))
 
 
 def visit(job: ScanJob, pulse: Pulse, room: Room | None = None) -> ScanReport:
@@ -317,11 +331,13 @@ def set_digests(plan: bytes) -> list[str]:
         raise InternalError("internal", f"the plan cannot be read: {error}") from error
 
 
-def deliver(report: ScanReport) -> None:
-    """Sends a report to ingest; while Redis is away it is tried again with growing pauses."""
+def deliver(report: ScanReport) -> bool:
+    """Sends a report to ingest; while Redis is away it is tried again with growing pauses. Whether it was sent."""
     # As text: a large report is then one string to the broker's encoder, not a million small objects.
-    if _deliver(INGEST_TASK, encode(report).decode()):
+    is_sent = _deliver(INGEST_TASK, encode(report).decode())
+    if is_sent:
         log.info("%s in %.1f s", report.outcome.value, report.timings_s.get("total", 0.0))
+    return is_sent
 
 
 def _deliver(task: str, document: str) -> bool:

@@ -16,7 +16,16 @@ from django.db.models.functions import Least
 from sandfly_web.inventory.models import Zone
 from sandfly_web.scans.cleaning import clean_text
 from sandfly_web.scans.models import Scan
-from scanners.contract import INGEST_QUEUE, UNACKNOWLEDGED_KEY, Heartbeat, heartbeat_key, zone_queue
+from scanners.contract import (
+    CLAIM_TTL_S,
+    INGEST_QUEUE,
+    UNACKNOWLEDGED_KEY,
+    Heartbeat,
+    claim_key,
+    heartbeat_key,
+    superseded_key,
+    zone_queue,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +39,8 @@ KEYS_PER_READ = 1000
 PATIENCE_FACTOR = 10
 LISTENING_KEY = "sandfly:dispatch:listening_since"
 WORKER_LOST = "worker_lost"
+# Stands where else the name of the worker does that took an attempt.
+GIVEN_UP = "given up by the dispatcher"
 
 _FOLLOW = """
     UPDATE scans_scan AS scan
@@ -119,6 +130,11 @@ def recover_silent(redis: Redis, now: datetime) -> int:
         # The silent ones may have finished: their reports lie in the queue.
         cutoff = now - timedelta(seconds=PATIENCE_FACTOR * settings.SCAN_SILENCE_S)
     silent = Scan.objects.filter(status=Scan.Status.RUNNING, heartbeat_at__lt=cutoff)
+    attempts = list(silent.values_list("pk", "attempt"))
+    if not attempts:
+        return 0
+    _supersede(redis, attempts)
+    silent = silent.filter(pk__in=[pk for pk, _ in attempts])
     ended = silent.filter(cancel_requested_at__isnull=False).update(
         status=Scan.Status.CANCELLED, finished_at=now, error_code="cancelled"
     )
@@ -132,6 +148,14 @@ def recover_silent(redis: Redis, now: datetime) -> int:
     if failed or again:
         log.warning("%d scans whose worker fell silent are queued again, %d are given up", again, failed)
     return ended + failed + again
+
+
+def _supersede(redis: Redis, attempts: list[tuple[UUID, int]]) -> None:
+    """Should their worker only have been stopped for a while, it ends those visits with its next beat."""
+    with redis.pipeline(transaction=False) as pipe:
+        for pk, attempt in attempts:
+            pipe.set(superseded_key(str(pk), attempt), "1", ex=CLAIM_TTL_S)
+        pipe.execute()
 
 
 # What a scan looks like that waits for a worker once more.
@@ -150,7 +174,12 @@ def has_reports_waiting(redis: Redis) -> bool:
 
 
 def resend_lost(redis: Redis, now: datetime) -> int:
-    """Send again what no worker ever began although its queue is empty: Redis lost the message. Returns how many."""
+    """Send again what no worker ever began although its queue is empty: Redis lost the message. Returns how many.
+
+    That no heartbeat was heard proves nothing: a worker on a busy machine may have begun after the heartbeats of this
+    tick were read. So the attempt is taken here first, as workers take it: either no worker can begin it any more, or
+    one has, and then its silence counts from now.
+    """
     silent = Scan.objects.filter(
         status=Scan.Status.QUEUED,
         heartbeat_at__isnull=True,
@@ -160,12 +189,24 @@ def resend_lost(redis: Redis, now: datetime) -> int:
     empty = [pk for pk, name in zones if not redis.llen(zone_queue(name))]
     if not empty:
         return 0
-    # A new attempt: should a worker have taken the old message after all, it drops a second one of the same number.
     candidates = silent.filter(host__zone__in=empty).exclude(pk__in=_held_by_workers(redis))
-    lost = candidates.update(attempt=F("attempt") + 1, **QUEUED_AGAIN)
+    given_up = _give_up(redis, list(candidates.values_list("pk", "attempt")))
+    begun = [pk for pk, is_given_up in given_up.items() if not is_given_up]
+    silent.filter(pk__in=begun).update(status=Scan.Status.RUNNING, heartbeat_at=now)
+    lost = silent.filter(pk__in=given_up.keys() - begun).update(attempt=F("attempt") + 1, **QUEUED_AGAIN)
     if lost:
         log.warning("%d scans are sent again: the broker lost them", lost)
     return lost
+
+
+def _give_up(redis: Redis, attempts: list[tuple[UUID, int]]) -> dict[UUID, bool]:
+    """Take each attempt unless a worker has; which were taken."""
+    if not attempts:
+        return {}
+    with redis.pipeline(transaction=False) as pipe:
+        for pk, attempt in attempts:
+            pipe.set(claim_key(str(pk), attempt), GIVEN_UP, nx=True, ex=CLAIM_TTL_S)
+        return {pk: bool(taken) for (pk, _), taken in zip(attempts, pipe.execute(), strict=True)}
 
 
 def _held_by_workers(redis: Redis) -> list[UUID]:

@@ -24,6 +24,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from scanners.contract import (
+    HEARTBEAT_TTL_DEFAULT_S,
     INGEST_QUEUE,
     ROTATE_TASK,
     SCAN_TASK,
@@ -40,6 +41,7 @@ from scanners.contract import (
     heartbeat_key,
     plan_key,
     prove_rekeyed,
+    superseded_key,
     zone_queue,
 )
 from scanners.vault import generate_keypair, read_zone_key, seal, write_private_key
@@ -300,6 +302,50 @@ def test_heartbeat_tells_phase_and_a_cancel_mark_stops_the_scan(site: Site) -> N
     assert site.host.wait_clean() == []
 
 
+def test_a_worker_that_stood_still_ends_the_visit_that_another_attempt_follows(site: Site) -> None:
+    worker = site.start_worker(UNLINK + READY + READ_PLAN + HEADER + LINGER)
+    site.broker.send(site.job())
+    with Redis.from_url(site.broker.url) as redis:
+        wait_until(lambda: heartbeat(redis).get("phase") == "running")
+        worker.process.send_signal(signal.SIGSTOP)
+        redis.set(superseded_key("scan-1", 1), "1")
+
+        worker.process.send_signal(signal.SIGCONT)
+
+    assert site.broker.report().outcome == Outcome.CANCELLED
+    assert site.host.wait_clean() == []
+
+
+def test_the_last_beat_of_a_report_that_was_handed_over_counts_for_longer(site: Site) -> None:
+    site.start_worker(WHOLE)
+
+    site.broker.send(site.job())
+
+    site.broker.report()
+    with Redis.from_url(site.broker.url) as redis:
+        wait_until(lambda: redis.pttl(heartbeat_key("scan-1")) > 1000 * HEARTBEAT_TTL_DEFAULT_S)
+        assert heartbeat(redis)["phase"] == "reporting"
+
+
+def test_a_worker_that_is_told_to_end_finishes_its_visit_and_begins_no_other(site: Site) -> None:
+    """As a rolling upgrade does: SIGTERM, and time to end."""
+    worker = site.start_worker(
+        UNLINK + READY + READ_PLAN + "sleep 2\n" + WHOLE.removeprefix(UNLINK + READY + READ_PLAN)
+    )
+    site.broker.send(site.job())
+    with Redis.from_url(site.broker.url) as redis:
+        wait_until(lambda: heartbeat(redis).get("phase") == "running")
+
+        worker.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: "Warm shutdown" in worker.log)
+        site.broker.send(site.job(scan_id="next"))
+
+        assert worker.process.wait(60) == 0
+        assert site.broker.report().outcome == Outcome.DONE
+        assert redis.llen(zone_queue("default")) == 1
+    assert site.host.leftovers() == []
+
+
 def heartbeat(redis: Any) -> dict[str, Any]:
     value = redis.get(heartbeat_key("scan-1"))
     return msgspec.to_builtins(msgspec.json.decode(value, type=Heartbeat)) if value else {}
@@ -347,7 +393,7 @@ def test_worker_process_holds_neither_the_web_side_nor_a_configured_django() -> 
     assert not {"sandfly_web", "psycopg2", "django.conf", "django.db", "django.apps"} & loaded
 
 
-def test_part_of_a_sweep_becomes_a_report(site: Site) -> None:
+def test_part_of_a_sweep_becomes_one_report_although_its_message_came_twice(site: Site) -> None:
     from celery import Celery
 
     from scanners.app import broker_url
@@ -361,7 +407,10 @@ def test_part_of_a_sweep_becomes_a_report(site: Site) -> None:
     )  # fmt: skip
 
     with Celery("web", broker=broker_url(site.broker.url)) as app:
-        app.send_task(DISCOVER_TASK, args=[msgspec.to_builtins(job)], queue=zone_queue("default"), ignore_result=True)
+        for _ in range(2):
+            app.send_task(
+                DISCOVER_TASK, args=[msgspec.to_builtins(job)], queue=zone_queue("default"), ignore_result=True
+            )
 
     with Redis.from_url(site.broker.url) as redis:
         found: Any = redis.blpop([INGEST_QUEUE], 20)
@@ -369,6 +418,7 @@ def test_part_of_a_sweep_becomes_a_report(site: Site) -> None:
     assert (report.sweep_id, report.part, report.attempt, report.failure) == (7, 3, 2, None)
     assert [answer.profile and answer.profile.hostname for answer in report.answers] == ["web1"]
     assert "PRIVATE KEY" not in worker.log
+    wait_until(lambda: "part 3 of sweep 7 was delivered twice" in worker.log)
 
 
 def test_a_running_worker_makes_the_zone_a_new_key_and_goes_on_with_it(site: Site) -> None:

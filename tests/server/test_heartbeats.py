@@ -8,7 +8,17 @@ from datetime import timedelta
 import pytest
 
 from sandfly_web.scans.heartbeats import LISTENING_KEY
-from scanners.contract import INGEST_QUEUE, UNACKNOWLEDGED_KEY, Heartbeat, Phase, encode, heartbeat_key, zone_queue
+from scanners.contract import (
+    INGEST_QUEUE,
+    UNACKNOWLEDGED_KEY,
+    Heartbeat,
+    Phase,
+    claim_key,
+    encode,
+    heartbeat_key,
+    superseded_key,
+    zone_queue,
+)
 from tests.server.builders import NOW, report
 
 pytestmark = pytest.mark.django_db
@@ -165,6 +175,49 @@ def test_a_message_that_redis_lost_is_sent_again(make, tick, redis):
     scan.refresh_from_db()
     assert (scan.attempt, scan.dispatched_at) == (2, NOW)
     assert redis.llen(zone_queue(scan.host.zone.name)) == 1
+
+
+def test_a_scan_that_a_worker_began_unheard_is_not_sent_again(make, tick, redis):
+    """A busy machine: the heartbeats were read, then the worker took the last message, then the queue was empty."""
+    begun = make.scan(in_flight=True, dispatched_at=NOW - timedelta(minutes=1))
+    redis.set(claim_key(str(begun.pk), 1), "worker-7")
+
+    tick()
+
+    begun.refresh_from_db()
+    assert (begun.status, begun.attempt, begun.heartbeat_at) == ("running", 1, NOW)
+    assert redis.llen(zone_queue(begun.host.zone.name)) == 0
+
+
+def test_a_scan_that_a_worker_began_and_died_before_it_was_heard_is_queued_again(make, tick, redis, listened):
+    begun = make.scan(in_flight=True, dispatched_at=listened - timedelta(minutes=1))
+    redis.set(claim_key(str(begun.pk), 1), "worker-7")
+    tick(listened)
+
+    for step in (1, 2):
+        tick(listened + timedelta(seconds=20 * step))
+
+    begun.refresh_from_db()
+    assert begun.attempt == 2
+
+
+def test_an_attempt_that_is_sent_again_can_be_begun_by_no_worker_any_more(make, tick, redis):
+    """Its message was not lost but slow: it is still to arrive."""
+    scan = make.scan(in_flight=True, dispatched_at=NOW - timedelta(minutes=1))
+
+    tick()
+
+    assert redis.exists(claim_key(str(scan.pk), 1))
+    assert not redis.exists(claim_key(str(scan.pk), 2))
+
+
+def test_a_worker_that_was_only_stopped_for_a_while_is_told_that_another_follows(make, tick, redis, listened):
+    scan = running(make, listened)
+
+    tick(listened)
+
+    assert redis.exists(superseded_key(str(scan.pk), 1))
+    assert not redis.exists(superseded_key(str(scan.pk), 2))
 
 
 def test_a_message_that_waits_in_its_queue_is_not_sent_twice(make, tick, redis):

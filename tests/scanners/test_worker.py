@@ -28,6 +28,7 @@ from scanners.contract import (
     INGEST_QUEUE,
     ROTATE_TASK,
     SCAN_TASK,
+    UNACKNOWLEDGED_KEY,
     CredentialSecret,
     Heartbeat,
     Outcome,
@@ -327,22 +328,25 @@ def test_the_last_beat_of_a_report_that_was_handed_over_counts_for_longer(site: 
         assert heartbeat(redis)["phase"] == "reporting"
 
 
-def test_a_worker_that_is_told_to_end_finishes_its_visit_and_begins_no_other(site: Site) -> None:
-    """As a rolling upgrade does: SIGTERM, and time to end."""
-    worker = site.start_worker(
-        UNLINK + READY + READ_PLAN + "sleep 2\n" + WHOLE.removeprefix(UNLINK + READY + READ_PLAN)
-    )
-    site.broker.send(site.job())
+def test_a_rolling_upgrade_ends_each_visit_once_whichever_worker_had_its_message(site: Site) -> None:
+    """SIGTERM to a worker with four visits under way and the next messages taken in advance, then a new worker."""
+    slow = UNLINK + READY + READ_PLAN + "sleep 2\n" + WHOLE.removeprefix(UNLINK + READY + READ_PLAN)
+    old = site.start_worker(slow)
+    scans = {f"scan-{number}" for number in range(1, 10)}
+    for scan_id in sorted(scans):
+        site.broker.send(site.job(scan_id=scan_id))
     with Redis.from_url(site.broker.url) as redis:
         wait_until(lambda: heartbeat(redis).get("phase") == "running")
 
-        worker.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: "Warm shutdown" in worker.log)
-        site.broker.send(site.job(scan_id="next"))
+        old.process.send_signal(signal.SIGTERM)
 
-        assert worker.process.wait(60) == 0
-        assert site.broker.report().outcome == Outcome.DONE
-        assert redis.llen(zone_queue("default")) == 1
+        assert old.process.wait(90) == 0
+        assert redis.hlen(UNACKNOWLEDGED_KEY) == 0
+    new = site.start_worker(slow)
+    reports = [site.broker.report(60) for _ in scans]
+    assert {report.outcome for report in reports} == {Outcome.DONE}
+    assert sorted(report.scan_id for report in reports) == sorted(scans)
+    assert {report.worker.rpartition(":")[2] for report in reports} == {str(old.process.pid), str(new.process.pid)}
     assert site.host.leftovers() == []
 
 

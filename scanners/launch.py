@@ -26,15 +26,20 @@ MAX_SAID_BYTES = 64 << 10
 ANY_PROMPT = re.compile(rb"[Pp]assword:? ?$")
 
 # The mark. Whoever it is for may be gone: a shell that SIGPIPE ends would start no probe, and leave it where it is. A
-# probe that is started removes itself.
-SAY = '(trap "" PIPE; echo "$1") 2>/dev/null;'
+# probe that is started removes itself. (A trap, as what is ignored stays so in whatever the shell starts.)
+SAY = 'trap : PIPE; echo "$1" 2>/dev/null;'
+# What asks for a password ends with nothing started when the connection ends meanwhile: then nobody comes to remove the
+# probe either. The shell's parent is of the connection; a channel alone is closed to try another way with the probe.
+# Where the parent cannot be seen to begin with (hidepid), nothing is concluded from not seeing it.
+LOOK = "[ -d /proc/$PPID ]; p=$?;"
+KEEP = 's=$?; [ "$s" = 0 ] || [ "$p" = 1 ] || [ -d /proc/$PPID ] || rm -rf "${2%/*}"; exit $s'
 COMMANDS = {
     Become.NONE: f'{SAY} exec "$2"',
     # -k: neither use nor leave a ticket on the host.
-    Become.SUDO: f'LC_ALL=C; export LC_ALL; {SAY} exec sudo -S -k -p "$3" -- "$2"',
+    Become.SUDO: f'LC_ALL=C; export LC_ALL; {SAY} {LOOK} sudo -S -k -p "$3" -- "$2"; {KEEP}',
     # With `persist` it leaves a file even where it asked for nothing; -L takes it back.
     Become.DOAS: f'{SAY} doas -n "$2"; s=$?; doas -L >/dev/null 2>&1; exit $s',
-    Become.SU: 'LC_ALL=C; export LC_ALL; echo "$1"; echo "$3" >&2; exec su -c "$2" root',
+    Become.SU: f'LC_ALL=C; export LC_ALL; {SAY} echo "$3" >&2; {LOOK} su -c "$2" root; {KEEP}',
 }
 SUDO_WITHOUT_PASSWORD = f'LC_ALL=C; export LC_ALL; {SAY} exec sudo -n -k -- "$2"'
 
@@ -44,14 +49,14 @@ WANTS_TERMINAL = re.compile(rb"Authentication required|a tty|a terminal")
 # the report and the complaints keep to the pipes that sshd gave, as 3, 4 and 5. The shell's `read` takes the line with
 # the password from standard input and no byte more, and hands it on by a built-in: it is in no argument or environment.
 # SHELL is what script(1) runs; its -e, the exit status of the command, is not known to every one.
-IN_TERMINAL = """
+IN_TERMINAL = f"""
 LC_ALL=C SHELL=/bin/sh SF_FILE=$2 SF_PROMPT=$3; export LC_ALL SHELL SF_FILE SF_PROMPT;
-echo "$1"; echo "$3" >&2;
+{SAY} echo "$3" >&2; {LOOK}
 command -v script >/dev/null 2>&1 ||
-{ echo "it wants a terminal, and the host has no script(1) to make one" >&2; exit 1; };
+{{ echo "it wants a terminal, and the host has no script(1) to make one" >&2; exit 1; }};
 e=; case $(script --version 2>&1 </dev/null) in *util-linux*) e=e;; esac;
 exec 3<&0 4>&1 5>&2;
-ANSWER | script -q"$e"c 'stty -echo 2>/dev/null; COMMAND' /dev/null >&5 2>&5 4>&4
+ANSWER | script -q"$e"c 'stty -echo 2>/dev/null; COMMAND' /dev/null >&5 2>&5 4>&4; {KEEP}
 """
 TERMINAL_COMMANDS = {
     Become.SUDO: 'exec sudo -S -k -p "$SF_PROMPT" -- "$SF_FILE" <&3 >&4 2>&5',

@@ -36,8 +36,9 @@ OWN_DIRECTORY = re.compile(r"/\.sf-[0-9a-f]{16}$")
 # The trial file has no interpreter line: the kernel refuses it on a noexec mount before the shell runs it by itself.
 # BusyBox's `[ -x` says yes to root on a noexec mount, so only trying tells. When the line is cut in the middle, `cat`
 # sees an ordinary end: the size tells (of xz the status: its last bytes come behind the program's), and with the
-# broken pipe ignored there is still time to remove what came. The `cat` in front takes the upload in large pieces: for
-# each that is taken sshd sends a packet, and xz alone takes 8 KiB at a time.
+# broken pipe ignored there is still time to remove what came, also when it came whole and nobody listens any more. The
+# `cat` in front takes the upload in large pieces: for each that is taken sshd sends a packet, and xz alone takes 8 KiB
+# at a time.
 STAGE = """
 umask 077; trap "" PIPE; m=$1; n=$2; f=$3; z=$4; h=$5; u=$6; s=$7; shift 7; echo "$m-begin"; w=;
 if command -v find >/dev/null 2>&1; then for d in "$@"; do
@@ -48,7 +49,7 @@ if echo "exit 0" 2>/dev/null >"$d/$n/$f" && chmod 700 "$d/$n/$f" && "$d/$n/$f" 2
 then w=$d/$n; break; fi; rm -rf "$d/$n"; echo "refused=$d"; done;
 if [ -n "$w" ]; then if cat | $z >"$w/$f" && g=$(wc -c <"$w/$f") && [ "$g" -eq "$s" ]; then
 if [ -n "$h" ]; then echo "digest=$($h <"$w/$f")"; fi; else rm -rf "$w"; echo "short=$g"; fi; fi;
-echo "dir=$w"; echo "$m-end"
+echo "dir=$w"; echo "$m-end" 2>/dev/null || rm -rf "$w"
 """
 
 REMOVE = """

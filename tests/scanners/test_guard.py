@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from probes.build import ensure, host_arch
-from probes.guard import KitOptions, published_json, write_kit
+from probes.guard import PROGRAMS_DIRECTORY, KitOptions, published_json, write_kit
 from scanners.contract import Become, Outcome, ScanReport
 from scanners.guard import Guard, parse_guard
 from scanners.staging import NAMES_VARIABLE, file_names
 from scanners.visit import run_visit
 from tests.hosts.host import Host, User, make_host, wait_until
-from tests.scanners.standin import LINGER, PLAN, READY, ScriptBuild, make_job, script_build
+from tests.scanners.standin import LINGER, PLAN, READY, UNLINK, ScriptBuild, make_job, script_build
 from tests.scanners.test_real_probe import QUICK_PLAN, statuses
 
 pytestmark = pytest.mark.integration
@@ -38,6 +38,7 @@ class Guarded:
     host: Host
     shows: ScriptBuild
     lingers: ScriptBuild
+    leaves: ScriptBuild
     strange: ScriptBuild
     control: str
 
@@ -70,10 +71,11 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     base = tmp_path_factory.mktemp("guard")
     control = f"/tmp/sf-control-{os.getpid()}"
     made: dict[str, ScriptBuild] = {}
-    for name, body in (("shows", SHOWS_ITSELF), ("lingers", READY + LINGER), ("strange", "echo hello\n")):
+    bodies = {"shows": SHOWS_ITSELF, "lingers": READY + LINGER, "leaves": UNLINK, "strange": "echo hello\n"}
+    for name, body in bodies.items():
         (base / name).mkdir()
         made[name] = script_build(base / name, body)
-    builds: list[Any] = [made["shows"], made["lingers"], ensure(host_arch())]
+    builds: list[Any] = [made["shows"], made["lingers"], made["leaves"], ensure(host_arch())]
     # An owner who lets more of the environment in than usual.
     options = {"AcceptEnv": "LD_PRELOAD EVIL"}
     users = [User("sandfly"), User("free")]
@@ -148,7 +150,7 @@ def tiny(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         install(host, kit)
         host.write("/etc/doas.conf", "permit nopass free\n" + (kit / "doas.conf").read_text(), 0o400)
         control = f"/tmp/sf-tiny-{os.getpid()}"
-        yield Guarded(host, guarded.shows, guarded.lingers, guarded.strange, control)
+        yield Guarded(host, guarded.shows, guarded.lingers, guarded.leaves, guarded.strange, control)
         subprocess.run(
             ["ssh", "-o", f"ControlPath={control}", "-O", "exit", host.address], stderr=subprocess.DEVNULL, check=False
         )
@@ -218,6 +220,18 @@ def test_a_cancelled_visit_leaves_nothing_under_the_guard(guarded: Guarded) -> N
     assert (report.outcome, report.cleanup) == (Outcome.CANCELLED, None)
     assert guarded.kept() == ""
     wait_until(lambda: not [line for line in guarded.host.processes().values() if ".sf-" in line])
+
+
+def test_a_probe_whose_asker_is_gone_is_started_all_the_same_and_removes_itself(guarded: Guarded) -> None:
+    assert f"{TOKEN}-end" in guarded.put(guarded.leaves)
+
+    ask = f"exec sandfly-guard run {TOKEN} {guarded.leaves.sha256}"
+    guard = f"{PROGRAMS_DIRECTORY}/sandfly-guard"
+    # The reader of the pipe is gone before anything is said.
+    done = guarded.host.run(f"(sleep 0.3; SSH_ORIGINAL_COMMAND='{ask}' {guard} 2>&1) | true; echo asked")
+
+    assert done.stdout == "asked\n"
+    wait_until(lambda: guarded.kept() == "")
 
 
 def test_a_worker_that_knows_another_contract_is_told_to_renew(guarded: Guarded) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -261,16 +262,69 @@ def test_prompt_is_new_each_time() -> None:
     assert re.fullmatch(rb"sf-[0-9a-f]{16}:", first.prompt)
 
 
-def test_a_probe_whose_asker_is_gone_is_started_all_the_same_so_that_it_removes_itself(tmp_path: Path) -> None:
-    probe = tmp_path / "sf"
-    probe.write_text('#!/bin/sh\nrm -- "$0"\n')
+@pytest.fixture
+def staged(tmp_path: Path) -> Path:
+    """A directory with a probe that removes itself."""
+    directory = tmp_path / ".sf-0011223344556677"
+    directory.mkdir()
+    probe = directory / "sf"
+    probe.write_text('#!/bin/sh\nrm -r -- "${0%/*}"\n')
     probe.chmod(0o700)
+    return probe
+
+
+def run_start(script: str, probe: Path, path: str = os.environ["PATH"]) -> int:
+    """The exit status of a start to which nobody listens and whose standard input is at its end."""
     reading, writing = os.pipe()
     os.close(reading)
-
-    subprocess.run(
-        ["sh", "-c", COMMANDS[Become.NONE], "sh", "mark", str(probe)], stdout=writing, stderr=writing, check=True
+    argv = ["sh", "-c", script, "sh", "mark", str(probe), "prompt"]
+    done = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, stdout=writing, stderr=writing, env={"PATH": path}, check=False
     )
     os.close(writing)
+    return done.returncode
 
-    assert not probe.exists()
+
+def test_a_probe_whose_asker_is_gone_is_started_all_the_same_so_that_it_removes_itself(staged: Path) -> None:
+    assert run_start(COMMANDS[Become.NONE], staged) == 0
+
+    assert not staged.parent.exists()
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> str:
+    """PATH with a sudo and an su that want a password and start nothing without."""
+    for name in ("sudo", "su"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\nread -r password && exec true\nexit 1\n")
+        program.chmod(0o700)
+    return f"{tmp_path}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize("become", [Become.SUDO, Become.SU])
+def test_a_connection_that_ends_before_the_password_leaves_no_probe(asking: str, staged: Path, become: Become) -> None:
+    argv = ["sh", "-c", COMMANDS[become], "sh", "mark", str(staged), "prompt"]
+    program = "import subprocess, sys; subprocess.Popen(sys.argv[1:]); sys.stdin.read(1)"
+    session = subprocess.Popen(
+        [sys.executable, "-c", program, *argv],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={"PATH": asking},
+    )  # fmt: skip
+    assert session.stdin and session.stdout
+    assert session.stdout.readline() == b"mark\n"
+
+    # As sshd's process of the connection: it ends, and with it the other end of standard input.
+    session.kill()
+    session.wait()
+    session.stdin.close()
+
+    session.stdout.read()
+    session.stdout.close()
+    assert not staged.parent.exists()
+
+
+@pytest.mark.parametrize("become", [Become.SUDO, Become.SU])
+def test_a_refused_password_leaves_the_probe_for_another_way(asking: str, staged: Path, become: Become) -> None:
+    """Also when its channel was closed."""
+    assert run_start(COMMANDS[become], staged, asking) == 1
+
+    assert staged.exists()

@@ -134,6 +134,21 @@ def test_upload_that_is_cut_removes_itself_although_nobody_listens(
     assert not Path(where[0]).exists()
 
 
+def test_upload_that_came_whole_when_nobody_listens_any_more_removes_itself(tmp_path: Path, build: Any) -> None:
+    where = places(tmp_path)
+    argv = script_argv(STAGE, "m", where[0].rpartition("/")[2], "sf", "cat", "", "0", str(build.size), str(tmp_path))
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdin and process.stdout
+    assert process.stdout.readline() == b"m-begin\n"
+    process.stdout.close()
+
+    process.stdin.write(build.path.read_bytes())
+    process.stdin.close()
+
+    process.wait(10)
+    assert not Path(where[0]).exists()
+
+
 def test_only_old_directories_of_our_own_form_are_swept(tmp_path: Path, build: Any) -> None:
     names = [".sf-0123456789abcdef", ".sf-short", ".other-0123456789ab", ".sf-fedcba9876543210"]
     for name in names:

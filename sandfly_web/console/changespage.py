@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sandfly_web.console.evidence import Kind, as_text, label, rows
-from sandfly_web.console.templatetags.sandfly import utc
+from sandfly_web.console.templatetags.sandfly import utc_text
 from sandfly_web.findings.changes import Change, changes_between
 from sandfly_web.scans.models import Scan
 
@@ -42,7 +42,7 @@ def shown(name: str, value: Any) -> str:
     if value is None:
         return "(none)"
     row = rows({name: value})[0]
-    return utc(row.value) if row.kind == Kind.TIME else as_text(value)
+    return utc_text(row.value) if row.kind == Kind.TIME else as_text(value)
 
 
 def subject_context(name: str, changes: list[Change]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import DateTimeField
 from django.http import Http404, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -18,7 +19,7 @@ from sandfly_web.console.visible import visible
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from django.db.models import Model
+    from django.db.models import Field, Model
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
 
@@ -73,6 +74,13 @@ class ConsoleAdmin(ModelAdmin):
         if not self.has_change_permission(request):
             raise PermissionDenied
         return super().change_view(request, object_id)
+
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **options: Any) -> Any:
+        """Moments are typed in UTC, and say so, whatever they are told in elsewhere."""
+        made = super().formfield_for_dbfield(db_field, request, **options)
+        if made is not None and isinstance(db_field, DateTimeField):
+            made.help_text = f"{made.help_text} In UTC.".strip()
+        return made
 
     def changeform_view(
         self,

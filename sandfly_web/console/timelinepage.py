@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from sandfly_web.api.pagination import after
+from sandfly_web.console.templatetags.sandfly import utc_text
 from sandfly_web.console.visible import visible
 from sandfly_web.findings.timeline.kinds import BETWEEN_SCANS, GROUPS, Kind
 from sandfly_web.findings.timeline.reading import (
@@ -171,6 +172,7 @@ class Bar:
     width: float
     segments: list[tuple[str, float, float]]
     url: str
+    since: datetime
     words: str
 
 
@@ -195,7 +197,8 @@ def bar(bucket: Bucket, x: float, width: float, most: int, query: QueryDict) -> 
         round(width - 1, 2),
         segments,
         address(query, since=since, until=until, span=None, cursor=None),
-        f"{bucket.since:%Y-%m-%d %H:%M} UTC: {words}",
+        bucket.since,
+        f"{utc_text(bucket.since, 'minute')}: {words}",
     )
 
 
@@ -204,6 +207,7 @@ class Mark:
     """A scan in one lane of the drawing."""
 
     x: float
+    at: datetime
     words: str
     url: str
 
@@ -225,7 +229,8 @@ def bands(host: Host, found: Density) -> list[dict[str, Any]]:
         errors = scan.error_count + (scan.status == Scan.Status.FAILED)
         for name, count in (("alert", scan.alert_count), ("error", errors), ("pass", scan.pass_count)):
             if count:
-                lanes[name].append(Mark(x, f"{scan.observed_at:%Y-%m-%d %H:%M} UTC: {count} {name}", url))
+                words = f"{utc_text(scan.observed_at, 'minute')}: {count} {name}"
+                lanes[name].append(Mark(x, scan.observed_at, words, url))
     made = [
         {"name": name, "tone": tone, "y": place * LANE, "marks": lanes[name]}
         for place, (name, tone) in enumerate(LANES.items())

@@ -52,7 +52,8 @@ def open_browser(url: str) -> Iterator[Visit]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page()
+        # Far from UTC, and by no whole hours.
+        page = browser.new_page(timezone_id="Asia/Kolkata")
         page.set_default_timeout(20_000)
         seen = Visit(page, url)
         page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -160,20 +161,29 @@ def test_controls_of_the_theme_work_without_compiling_anything(make: WebMake, vi
     assert [text for text in visit.errors if "unsafe-eval" not in text] == []
 
 
-def test_moments_are_told_in_utc_and_on_hover_in_the_browsers_own_time(make: WebMake, visit: Visit) -> None:
-    make.finding(make.host(), rule=make.rule())
+def test_times_are_told_in_utc_until_somebody_chooses_their_own_time_zone(make: WebMake, visit: Visit) -> None:
+    verbatim = "2026-03-01 12:00:00 UTC said the host"
+    finding = make.finding(make.host(), rule=make.rule(), evidence={"line": verbatim})
+    utc = f"{finding.first_seen_at:%Y-%m-%d %H:%M:%S} UTC"
+    local = f"{finding.first_seen_at + timedelta(hours=5, minutes=30):%Y-%m-%d %H:%M:%S} GMT+5:30"
     page = visit.page
 
     visit.sign_in(person(make, "analyst").username)
-    page.goto(f"{visit.url}/findings/finding/")
-    moment = page.locator("#result_list time").first
-    before = str(moment.get_attribute("title"))
-    moment.hover()
-    page.wait_for_selector("#result_list time[data-sf-local]")
-    local = page.evaluate("(text) => new Date(text).toLocaleString()", moment.get_attribute("datetime"))
+    page.goto(f"{visit.url}/findings/finding/{finding.pk}/change/")
+    moment = page.locator("dd time[data-sf-form=full]").first
+    told = [moment.inner_text(), page.inner_text("#sf-clock"), moment.get_attribute("title")]
+    page.click("#sf-clock")
+    told += [moment.inner_text(), moment.get_attribute("title")]
+    page.reload()
+    page.wait_for_function("document.getElementById('sf-clock').textContent.startsWith('Asia/')")
+    kept = [moment.inner_text(), page.locator("dd time:not([data-sf-form])").first.get_attribute("title")]
+    page.click("[x-on\\:click='openUserLinks = !openUserLinks']")
+    page.click("button[data-sf-clock=utc]")
 
-    assert before.endswith(" UTC")
-    assert moment.get_attribute("title") == f"{before} ({local} here)"
+    assert told == [utc, "UTC", f"{utc} ({local})", local, f"{local} ({utc})"]
+    assert kept == [local, f"{local} ({utc})"]
+    assert moment.inner_text() == utc
+    assert verbatim in page.inner_text(".sf-evidence")
     assert visit.errors == []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django import template
@@ -84,7 +84,7 @@ def badge(value: str, text: str = "") -> SafeString:
 
 @register.filter
 def ago(moment: datetime | None) -> SafeString:
-    """How long ago, with the absolute UTC time on hover and for screen readers."""
+    """How long ago, with the absolute time on hover and for screen readers."""
     if moment is None:
         return format_html('<span class="sf-quiet-text">{}</span>', "never")
     now = timezone.now()
@@ -92,12 +92,35 @@ def ago(moment: datetime | None) -> SafeString:
     words = f"{far} ago" if moment <= now else f"in {far}"
     if far.startswith("0\N{NO-BREAK SPACE}"):
         words = "just now" if moment <= now else "at once"
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), utc(moment), words)
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), utc_text(moment), words)
+
+
+# What of a moment is written: how in UTC, which console.js looks for and writes in the browser's time zone.
+FORMS = {"full": "%Y-%m-%d %H:%M:%S UTC", "minute": "%Y-%m-%d %H:%M UTC", "clock": "%H:%M:%S"}
 
 
 @register.filter
-def utc(moment: datetime | None) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC") if moment else ""
+def utc(moment: datetime | None, form: str = "full") -> SafeString | str:
+    """The moment in UTC, or in the time zone of whoever chose that; "" for none."""
+    if moment is None:
+        return ""
+    return format_html(
+        '<time datetime="{}" data-sf-form="{}" title="{}">{}</time>',
+        moment.isoformat(), form, utc_text(moment), utc_text(moment, form),
+    )  # fmt: skip
+
+
+@register.filter
+def utc_text(moment: datetime | None, form: str = "full") -> str:
+    """The same as text alone, for what holds no elements."""
+    return moment.astimezone(UTC).strftime(FORMS[form]) if moment else ""
+
+
+@register.filter
+def readonly_value(field: Any) -> Any:
+    """What a form shows of a field that nobody changes there; a moment as such."""
+    value = getattr(field.form.instance, str(field.field["field"]), None)
+    return utc(value) if isinstance(value, datetime) else field.contents()
 
 
 @register.filter

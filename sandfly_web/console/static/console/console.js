@@ -1,5 +1,5 @@
 // Small behaviours of the console: lists that renew themselves while a scan runs, questions before what cannot be undone,
-// keys that walk through a list, and moments in the time of whoever looks.
+// keys that walk through a list, and times in UTC or in the time zone of whoever looks.
 "use strict";
 
 (function () {
@@ -18,6 +18,7 @@
     const fresh = page.getElementById(region.id);
     if (!fresh) return false;
     region.replaceChildren(...fresh.childNodes);
+    tellTimes(region);
     return Boolean(page.querySelector("[data-sf-live]"));
   }
 
@@ -66,14 +67,66 @@
     next.scrollIntoView({ block: "nearest" });
   }
 
-  // Everything is told in UTC; the hover of a moment says it in the browser's own time too.
-  function tellLocalTime(event) {
-    const moment = event.target.closest && event.target.closest("time[datetime]");
-    if (!moment || moment.hasAttribute("data-sf-local")) return;
-    const local = new Date(moment.dateTime);
-    if (isNaN(local)) return;
-    moment.setAttribute("data-sf-local", "");
-    moment.title = `${moment.title} (${local.toLocaleString()} here)`;
+  // Times are told in UTC until somebody chooses their own time zone, which this browser remembers. What a moment is
+  // written as in UTC is looked for in its text, and the same is written in the other; host text is never touched.
+  const CLOCK = "sandflyClock";
+  const originals = new WeakMap();
+  let isLocal = window.localStorage.getItem(CLOCK) === "local";
+
+  function two(number) {
+    return String(number).padStart(2, "0");
+  }
+
+  function zoneName(moment) {
+    const parts = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" }).formatToParts(moment);
+    return parts.find((part) => part.type === "timeZoneName").value;
+  }
+
+  function inUtc(moment, form) {
+    const [day, clock] = [moment.toISOString().slice(0, 10), moment.toISOString().slice(11, 19)];
+    return { full: `${day} ${clock} UTC`, minute: `${day} ${clock.slice(0, 5)} UTC`, clock: clock }[form];
+  }
+
+  function inLocal(moment, form) {
+    const day = `${moment.getFullYear()}-${two(moment.getMonth() + 1)}-${two(moment.getDate())}`;
+    const clock = `${two(moment.getHours())}:${two(moment.getMinutes())}:${two(moment.getSeconds())}`;
+    // Under the heading of its day in UTC, a moment of another day here says so.
+    const isSameDay = day === moment.toISOString().slice(0, 10);
+    if (form === "clock") return isSameDay ? clock : `${day.slice(5)} ${clock}`;
+    return `${day} ${form === "minute" ? clock.slice(0, 5) : clock} ${zoneName(moment)}`;
+  }
+
+  function tell(element) {
+    const moment = new Date(element.getAttribute("data-sf-at") || element.getAttribute("datetime"));
+    const form = element.getAttribute("data-sf-form");
+    if (isNaN(moment)) return;
+    if (!originals.has(element)) originals.set(element, { text: element.textContent, title: element.getAttribute("title") });
+    const { text, title } = originals.get(element);
+    if (form) element.textContent = isLocal ? text.replace(inUtc(moment, form), inLocal(moment, form)) : text;
+    if (title === null) return;
+    const other = isLocal ? title : inLocal(moment, "full");
+    element.setAttribute("title", `${isLocal ? inLocal(moment, "full") : title} (${other})`);
+  }
+
+  function tellTimes(region) {
+    for (const element of region.querySelectorAll("time[datetime], [data-sf-at]")) tell(element);
+    const chip = document.getElementById("sf-clock");
+    if (chip) {
+      const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || zoneName(new Date());
+      chip.textContent = isLocal ? zone : "UTC";
+      chip.title = isLocal ? "Times are told in your time zone. Press for UTC." : "Times are told in UTC. Press for your own time zone.";
+    }
+    for (const button of document.querySelectorAll("[data-sf-clock]")) {
+      button.setAttribute("aria-pressed", String((button.getAttribute("data-sf-clock") === "local") === isLocal));
+    }
+  }
+
+  function chooseClock(event) {
+    const button = event.target.closest && event.target.closest("[data-sf-clock], #sf-clock");
+    if (!button) return;
+    isLocal = button.id === "sf-clock" ? !isLocal : button.getAttribute("data-sf-clock") === "local";
+    window.localStorage.setItem(CLOCK, isLocal ? "local" : "utc");
+    tellTimes(document);
   }
 
   // The theme leaves controls without a name for those who hear the page: their column, field or placeholder names them.
@@ -104,7 +157,8 @@
     if (region) keepRenewing(region);
     document.addEventListener("submit", askBefore);
     document.addEventListener("keydown", walk);
-    document.addEventListener("mouseover", tellLocalTime);
+    document.addEventListener("click", chooseClock);
+    tellTimes(document);
     // Back to a form as it was filled in, which the browser keeps.
     for (const button of document.querySelectorAll("[data-sf-back]")) {
       button.addEventListener("click", () => window.history.back());

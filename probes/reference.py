@@ -12,6 +12,7 @@ from probes.build import SOURCE, Build, BuildError, ensure, host_arch
 FIELDS: Path = SOURCE / "fields.json"
 README: Path = SOURCE / "README.md"
 HEADING = "## Subjects and fields\n"
+PARENT = "parent."
 DESCRIBE_TIMEOUT_S = 60
 
 
@@ -41,7 +42,14 @@ def _section(subject: dict[str, Any]) -> str:
         "| field | type | cost | meaning | source |",
         "|---|---|---|---|---|",
     ]
-    lines += [_row(field) for field in subject["fields"]]
+    names = {field["name"] for field in subject["fields"]}
+    of_parent = {name for name in names if name.startswith(PARENT) and name.removeprefix(PARENT) in names}
+    lines += [_row(field) for field in subject["fields"] if field["name"] not in of_parent]
+    if of_parent:
+        lines.append(
+            f"| `{PARENT}`… | as there | at least cheap | of the parent: each of the {len(of_parent)} fields that do "
+            "not begin with `ancestors.`; absent when it has none any more | the parent's record |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -10,14 +10,16 @@ import msgspec
 
 # Facts that differ from one visit to the next although nothing happened; a changed pid is no change of evidence.
 VOLATILE_EVERYWHERE = frozenset({"atime", "clock", "uptime_s", "load_1", "load_5", "load_15"})
+# Of a process and of its parent.
+_PROCESS = frozenset(
+    {
+        "pid", "parent", "pgroup", "session", "start_time", "elapsed_time", "cpu_time", "resident_size", "total_size",
+        "state", "threads", "tty", "fd_targets", "fd_count", "socket_count", "remote_ports", "environ", "maps_rwx",
+        "kernel_stack", "memory_of",
+    }
+)  # fmt: skip
 VOLATILE: Mapping[str, frozenset[str]] = {
-    "process": frozenset(
-        {
-            "pid", "parent", "parent.pid", "ancestors.pid", "pgroup", "session", "start_time", "elapsed_time",
-            "cpu_time", "resident_size", "total_size", "state", "threads", "tty", "fd_targets", "socket_count",
-            "remote_ports", "environ", "maps_rwx", "kernel_stack",
-        }
-    ),
+    "process": _PROCESS | {f"parent.{name}" for name in _PROCESS} | {"ancestors.pid"},
     "socket": frozenset({"pid", "pids", "inode", "remote_port", "state"}),
     "host": frozenset({"memory_available", "processes_count", "users_count", "swap_free"}),
     "kernel_module": frozenset({"reference_count", "address", "used_by"}),

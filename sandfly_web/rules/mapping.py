@@ -59,6 +59,7 @@ _PROCESS = {
     "ParentImage": "parent.path",
     "ParentCommandLine": "parent.cmdline",
     "ParentProcessId": "parent.pid",
+    "ParentUser": "parent.username",
     "sha256": "exe_sha256",
 }
 _FILE = {"TargetFilename": "path", "User": "username", "sha256": "sha256", "md5": "md5", "sha1": "sha1"}
@@ -88,7 +89,7 @@ CATEGORIES: Mapping[str, Category] = {
     "process_creation": Category(
         "process",
         {name: Alias(ours) for name, ours in _PROCESS.items()},
-        {"ParentUser": _NOT_KEPT, "Hashes": "programs are not told by import hashes; use sha256"},
+        {"Hashes": "programs are not told by import hashes; use sha256"},
     ),
     "file_event": Category(
         "file",

@@ -46,7 +46,7 @@ LIST_MATCHES = 10_000
 MAX_MATCHES = {RuleType.RECON: RECON_MATCHES, RuleType.INCIDENT: INCIDENT_MATCHES}
 
 # Bulky or secret: such fields go home only when a rule asks for them by name.
-_KEPT_HOME = frozenset({"content", "environ", "script_content"})
+_KEPT_HOME = frozenset({"content", "environ", "parent.environ", "script_content"})
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,9 @@ type Field[R any] struct {
 	Get    func(r R) (any, error)
 }
 
+// ParentPrefix begins the fields that tell of the record above. Keywords do not look into them: they find that record itself.
+const ParentPrefix = "parent."
+
 // FieldInfo is a Field without its getter.
 type FieldInfo struct {
 	Name   string `json:"name"`

@@ -1,6 +1,9 @@
 package match
 
 import (
+	"strings"
+
+	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/plan"
 	"sandfly/probes/internal/seq"
 )
@@ -63,13 +66,18 @@ func (c *Compiler) keyword(n *plan.Node) (node, *plan.Fault) {
 		k.tests = append(k.tests, keywordTest(pattern, !n.Cased))
 	}
 	for i, f := range c.subject.Fields {
-		if f.Type == "string" || f.Type == "strings" {
+		if isText(f) {
 			k.fields = append(k.fields, i)
 			k.dear = max(k.dear, c.subject.Costs[i])
 		}
 	}
 	seq.SortStableFunc(k.fields, func(a, b int) int { return int(c.subject.Costs[a]) - int(c.subject.Costs[b]) })
 	return k, nil
+}
+
+// isText tells a field that keywords look into.
+func isText(f collect.FieldInfo) bool {
+	return (f.Type == "string" || f.Type == "strings") && !strings.HasPrefix(f.Name, collect.ParentPrefix)
 }
 
 func (c *Compiler) reference(n *plan.Node, field int) (node, *plan.Fault) {

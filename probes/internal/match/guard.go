@@ -152,7 +152,7 @@ const keywordIn = "keyword in"
 func (c *Compiler) keywordGuard(n *plan.Node) guard {
 	var all guard
 	for _, f := range c.subject.Fields {
-		if f.Type != "string" && f.Type != "strings" {
+		if !isText(f) {
 			continue
 		}
 		on := c.leafGuard(&plan.Node{Field: &f.Name, Op: keywordIn, Values: n.Values, All: n.All})

@@ -22,6 +22,10 @@ type Status struct {
 	VirtualKB      int64
 	CapEffective   uint64
 	CapPermitted   uint64
+	CapInheritable uint64
+	CapBounding    uint64
+	CapAmbient     uint64
+	HasAmbient     bool   // since Linux 4.3
 	SignalsIgnored uint64 // bit 0 is signal 1
 	NoNewPrivs     int    // Absent before Linux 4.10
 	Seccomp        int    // 0 off, 1 strict, 2 filter; Absent without CONFIG_SECCOMP
@@ -84,6 +88,13 @@ func (s *Status) set(key string, value []byte) (ok bool) {
 		s.CapEffective, ok = parseHex(value)
 	case "CapPrm":
 		s.CapPermitted, ok = parseHex(value)
+	case "CapInh":
+		s.CapInheritable, ok = parseHex(value)
+	case "CapBnd":
+		s.CapBounding, ok = parseHex(value)
+	case "CapAmb":
+		s.HasAmbient = true
+		s.CapAmbient, ok = parseHex(value)
 	case "SigIgn":
 		s.SignalsIgnored, ok = parseHex(value)
 	case "NoNewPrivs":

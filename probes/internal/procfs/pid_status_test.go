@@ -19,8 +19,11 @@ Groups:	4 24 1000
 NSpid:	77	3
 VmSize:	    3060 kB
 VmRSS:	    1628 kB
+CapInh:	0000000000000400
 CapPrm:	000001fffeffffff
 CapEff:	0000000000002400
+CapBnd:	00000000a80425fb
+CapAmb:	0000000000002000
 SigIgn:	0000000000004001
 NoNewPrivs:	1
 Seccomp:	2
@@ -42,6 +45,9 @@ func TestStatusGivesIdsCapabilitiesAndMemory(t *testing.T) {
 	if s.CapEffective != 0x2400 || s.SignalsIgnored != 0x4001 || s.NoNewPrivs != 1 || s.Seccomp != 2 {
 		t.Errorf("capabilities %x, %d, %d", s.CapEffective, s.NoNewPrivs, s.Seccomp)
 	}
+	if s.CapPermitted != 0x1fffeffffff || s.CapInheritable != 0x400 || s.CapBounding != 0xa80425fb || s.CapAmbient != 0x2000 || !s.HasAmbient {
+		t.Errorf("permitted %x, inheritable %x, bounding %x, ambient %x", s.CapPermitted, s.CapInheritable, s.CapBounding, s.CapAmbient)
+	}
 	if s.ResidentKB != 1628 || s.VirtualKB != 3060 {
 		t.Errorf("memory %d, %d", s.ResidentKB, s.VirtualKB)
 	}
@@ -50,7 +56,7 @@ func TestStatusGivesIdsCapabilitiesAndMemory(t *testing.T) {
 func TestStatusOfAnOldKernelMarksWhatItDoesNotHave(t *testing.T) {
 	s, err := parseStatus([]byte("Name:\tkthreadd\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n"))
 
-	if err != nil || s.NoNewPrivs != Absent || s.Seccomp != Absent || s.ResidentKB != Absent || s.NamespaceDepth != Absent {
+	if err != nil || s.NoNewPrivs != Absent || s.Seccomp != Absent || s.ResidentKB != Absent || s.NamespaceDepth != Absent || s.HasAmbient {
 		t.Errorf("got %+v, %v", s, err)
 	}
 }

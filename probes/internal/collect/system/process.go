@@ -16,8 +16,11 @@ var processSubject = collect.NewSubject("process",
 	[]string{"path", "name", "cmdline", "uid"},
 	[]string{"pid", "parent", "name", "path", "cmdline", "username", "uid", "euid", "start_time", "exe_deleted",
 		"ancestors.name"},
-	slices.Concat(processBasics, processCredentials, processProgram, processContext, processMemory, processFamily,
-		processNetwork, content.DigestFields("exe_", "the program, also when it is deleted; at most 64 MiB", sourceExe, programDigest)))
+	slices.Concat(ownFields, parentFields(ownFields), processFamily))
+
+// ownFields are what a process says without those above it.
+var ownFields = slices.Concat(processBasics, processCredentials, processProgram, processContext, processMemory, processNetwork,
+	content.DigestFields("exe_", "the program, also when it is deleted; at most 64 MiB", sourceExe, programDigest))
 
 // processCollector yields processes and sockets.
 func processCollector() collect.Collector {
@@ -48,7 +51,8 @@ func runProcesses(ctx context.Context, env *collect.Env, want map[string]collect
 		return nil
 	}
 	if wantsProcesses {
-		t.hashes = content.WantedDigests(want["process"].Fields, "exe_")
+		t.hashes = append(content.WantedDigests(want["process"].Fields, "exe_"),
+			content.WantedDigests(want["process"].Fields, collect.ParentPrefix+"exe_")...)
 		if err := emitProcesses(ctx, t, emit, status); err != nil {
 			return err
 		}
@@ -74,6 +78,9 @@ func emitProcesses(ctx context.Context, t *table, emit collect.Emit, status *col
 			return err
 		}
 		p.release()
+		if parent := p.parent(); parent != nil {
+			parent.release()
+		}
 	}
 	return nil
 }
@@ -126,6 +133,13 @@ func ignoredSignals(p *process) any {
 		}
 	}
 	return names
+}
+
+func ambientCapabilities(p *process) any {
+	if !p.status.HasAmbient {
+		return nil
+	}
+	return procfs.CapabilityNames(p.status.CapAmbient)
 }
 
 func noNewPrivileges(p *process) any {

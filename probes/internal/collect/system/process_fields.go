@@ -14,7 +14,6 @@ const (
 	sourceFD     = "/proc/PID/fd, proc_pid_fd(5)"
 	sourceMaps   = "/proc/PID/maps, proc_pid_maps(5)"
 	sourceEnv    = "/proc/PID/environ, proc_pid_environ(5)"
-	sourceParent = "the parent's record"
 	sourceNet    = "/proc/PID/fd and /proc/net, proc_net(5)"
 )
 
@@ -80,6 +79,14 @@ var processCredentials = processFields{
 		value(hexCapabilities)),
 	free("capabilities", asTexts, "names of the effective capabilities, such as cap_net_raw; capabilities(7)",
 		sourceStatus, value(func(p *process) any { return procfs.CapabilityNames(p.status.CapEffective) })),
+	free("capabilities_permitted", asTexts, "those it may make effective", sourceStatus,
+		value(func(p *process) any { return procfs.CapabilityNames(p.status.CapPermitted) })),
+	free("capabilities_inheritable", asTexts, "those it may pass on to programs whose file inherits them", sourceStatus,
+		value(func(p *process) any { return procfs.CapabilityNames(p.status.CapInheritable) })),
+	free("capabilities_bounding", asTexts, "those that it or a program it runs can ever get from a file", sourceStatus,
+		value(func(p *process) any { return procfs.CapabilityNames(p.status.CapBounding) })),
+	free("capabilities_ambient", asTexts, "those that programs it runs keep without being root; absent before Linux 4.3",
+		sourceStatus, value(ambientCapabilities)),
 	free("no_new_privs", asBool, "can gain no rights by running programs; absent before Linux 4.10",
 		sourceStatus, value(noNewPrivileges)),
 	free("seccomp", asInt, "0 off, 1 strict, 2 filter; absent on kernels without it", sourceStatus,
@@ -178,21 +185,19 @@ var processMemory = processFields{
 		ofMaps(func(m mapFacts) any { return m.files })),
 }
 
-// parentField makes a getter of a fact of the parent.
-func parentField(get func(parent *process) (any, error)) func(p *process) (any, error) {
-	return func(p *process) (any, error) { return p.ofParent(get) }
+// parentFields are the fields of a process, asked of its parent. They cost a look at another process at least.
+func parentFields(of processFields) processFields {
+	fields := make(processFields, 0, len(of))
+	for _, f := range of {
+		get := f.Get
+		f.Name, f.Doc, f.Cost = collect.ParentPrefix+f.Name, "of the parent: "+f.Doc, max(f.Cost, collect.Cheap)
+		f.Get = func(p *process) (any, error) { return p.ofParent(get) }
+		fields = append(fields, f)
+	}
+	return fields
 }
 
 var processFamily = processFields{
-	cheap("parent.pid", asInt, "process id of the parent; absent when it has none any more", sourceParent,
-		parentField(value(func(q *process) any { return int64(q.pid) }))),
-	cheap("parent.name", asText, "command name of the parent", sourceParent,
-		parentField(value(func(q *process) any { return q.stat.Comm }))),
-	cheap("parent.path", asText, "program file of the parent", sourceParent, parentField(programPath)),
-	cheap("parent.cmdline", asText, "arguments of the parent joined by spaces", sourceParent,
-		parentField((*process).cmdline)),
-	cheap("parent.uid", asInt, "real user id of the parent", sourceParent,
-		parentField(value(func(q *process) any { return q.status.UID[0] }))),
 	cheap("ancestors.name", asTexts, "command names from the parent upwards, at most 64",
 		"the ancestors' records", value(ancestorNames)),
 	cheap("ancestors.path", asTexts, "program files from the parent upwards, kernel threads left out",

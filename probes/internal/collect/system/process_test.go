@@ -29,6 +29,21 @@ func TestProcessHasItsBasicFacts(t *testing.T) {
 	})
 }
 
+func TestAllCapabilitySetsAreDecoded(t *testing.T) {
+	f := newFixture(t)
+	p := shell()
+	p.status = "CapPrm:\t0000000000003000\nCapInh:\t0000000000000001\nCapBnd:\t0000020000000001\nCapAmb:\t0000000000000000\n"
+	f.process(p)
+	f.process(facts{pid: 71, name: "old"}) // a kernel before 4.3
+
+	with(t, f.env(), "process", "pid", int64(70), func(r record) {
+		r.expect(map[string]any{"capabilities_permitted": []string{"cap_net_admin", "cap_net_raw"},
+			"capabilities_inheritable": []string{"cap_chown"}, "capabilities_bounding": []string{"cap_chown", "cap_41"},
+			"capabilities_ambient": []string{}})
+	})
+	with(t, f.env(), "process", "pid", int64(71), func(r record) { r.expect(map[string]any{"capabilities_ambient": nil}) })
+}
+
 func TestDeletedProgramIsToldByTheLink(t *testing.T) {
 	f := newFixture(t)
 	p := shell()
@@ -104,6 +119,56 @@ func TestAncestorsEndAtTheFirstProcess(t *testing.T) {
 	with(t, f.env(), "process", "pid", int64(1), func(r record) {
 		r.expect(map[string]any{"parent": int64(0), "parent.pid": nil, "parent.name": nil, "ancestors.name": []string{}})
 	})
+}
+
+func TestAllFactsOfTheParentAreThoseOfItsOwnRecord(t *testing.T) {
+	f := newFixture(t)
+	p := shell()
+	p.environ, p.cgroup = []string{"HISTFILE=/dev/null", "LD_PRELOAD=/tmp/a.so"}, "0::/docker-"+strings.Repeat("ab", 32)+".scope"
+	p.fds = map[string]string{"0": "/dev/null", "3": "/tmp/gone (deleted)"}
+	f.write("/usr/bin/bash", "#!/bin/sh\n")
+	p.status = "TracerPid:\t71\n"
+	f.process(p)
+	f.process(facts{pid: 1, name: "init"})
+	f.link("/proc/1/ns/net", "net:[1]")
+	f.link("/proc/70/ns/net", "net:[2]")
+	f.write("/proc/70/attr/current", "unconfined\n")
+	f.process(facts{pid: 80, parent: 70, name: "sh", exe: "/bin/sh"})
+	f.process(facts{pid: 81, parent: 70, name: "sh", exe: "/bin/sh"})
+	own := map[string]any{}
+	with(t, f.env(), "process", "pid", int64(70), func(r record) {
+		for _, field := range ownFields {
+			own[collect.ParentPrefix+field.Name] = r.get(field.Name)
+		}
+	})
+
+	for _, child := range []int64{80, 81} {
+		with(t, f.env(), "process", "pid", child, func(r record) { r.expect(own) })
+	}
+	if own["parent.exe_size"] != int64(10) || own["parent.histfile"] != "/dev/null" || own["parent.container_id"] != strings.Repeat("ab", 32) {
+		t.Errorf("the parent's record has %v", own)
+	}
+}
+
+func TestWhatIsReadOfAParentIsNotKept(t *testing.T) {
+	f := newFixture(t)
+	p := shell()
+	p.fds, p.environ = map[string]string{"3": "/etc/passwd"}, []string{"A=1"}
+	f.process(p)
+	f.process(facts{pid: 80, parent: 70, name: "sh", exe: "/bin/sh"})
+	var parent *process
+	collectAll(t, f.env(), "process", func(r record) {
+		if parent != nil {
+			r.get("parent.fd_targets")
+			r.get("parent.environ")
+			return
+		}
+		parent = r.rec.(*process)
+	})
+
+	if parent.fds.done || parent.environ.done {
+		t.Error("descriptors or environment are still held")
+	}
 }
 
 func TestAncestorsThatFormARingEnd(t *testing.T) {

@@ -30,6 +30,8 @@ from sandfly_web.findings.allowlist import admin as allowlist_admin  # noqa: F40
 from sandfly_web.findings.allowlist.drafts import Draft
 from sandfly_web.findings.bulk.page import SNOOZE_CHOICES, snooze_end, triage_all_view
 from sandfly_web.findings.drift import admin as drift_admin  # noqa: F401 - registers its pages
+from sandfly_web.findings.drift.evidence import readable
+from sandfly_web.findings.drift.services import RULE_NAME as DRIFT
 from sandfly_web.findings.groups import UNSHOWN
 from sandfly_web.findings.hunting import admin as hunting_admin  # noqa: F401 - registers its page
 from sandfly_web.findings.models import Finding, FindingEvidence, ForensicRecord, Record, Words
@@ -421,13 +423,13 @@ def said(findings: list[Finding], done: str) -> str:
 
 
 def evidence_rows(finding: Finding) -> list[evidence.Row]:
-    return evidence.rows(
-        finding.evidence, identity=finding.identity, truncated=finding.truncated, unknown=finding.unknown
-    )
+    shown = readable(finding.evidence) if finding.rule_name == DRIFT else finding.evidence
+    return evidence.rows(shown, identity=finding.identity, truncated=finding.truncated, unknown=finding.unknown)
 
 
 def version_context(finding: Finding, version: FindingEvidence) -> dict[str, Any]:
-    rows = evidence.rows(version.evidence, identity=finding.identity)
+    shown = readable(version.evidence) if finding.rule_name == DRIFT else version.evidence
+    rows = evidence.rows(shown, identity=finding.identity)
     return {"first_seen_at": version.first_seen_at, "last_seen_at": version.last_seen_at, "rows": rows}
 
 

@@ -465,6 +465,9 @@ class Baseline(models.Model):
     model_hosts = models.ManyToManyField(Host, blank=True, related_name="models_baselines")
     tags = models.ManyToManyField(Tag, blank=True, related_name="baselines", help_text="Hosts with one are covered.")
     ignore_containers = models.BooleanField(default=True, help_text="What runs in a container is no drift.")
+    ignore_allowed = models.BooleanField(
+        default=True, help_text="What an allow-list entry of its subject, of no single rule, allows is no drift."
+    )
     report_missing = models.BooleanField(default=False, help_text="What a host lacks is drift too.")
     auto_append = models.BooleanField(default=False, help_text="What model hosts show later is right too.")
     state = models.CharField(max_length=8, choices=State.choices, default=State.DRAFT)

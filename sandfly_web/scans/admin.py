@@ -49,6 +49,7 @@ SCHEDULE_FIELDS: list[Any] = [
         "Which rules",
         {
             "fields": [
+                "is_drift_check",
                 "rule_types",
                 "rule_tags",
                 "excluded_rule_tags",
@@ -237,6 +238,8 @@ class ScheduleAdmin(ConsoleAdmin):
 
     @display(description="Rules")
     def types(self, schedule: Schedule) -> str:
+        if schedule.is_drift_check:
+            return "what enforced baselines compare"
         wanted = [*schedule.rule_types, *(f"#{tag}" for tag in schedule.rule_tags)]
         words = ", ".join(wanted) or "detection, recon"
         return f"{schedule.rule_percent} % of {words}" if schedule.rule_percent < 100 else words

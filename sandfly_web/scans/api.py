@@ -352,7 +352,12 @@ def rule_names(help_text: str) -> serializers.ListField:
 
 
 class ScheduleSerializer(serializers.ModelSerializer[Schedule]):
-    rule_types = serializers.ListField(child=serializers.ChoiceField(choices=Rule.Type.choices), allow_empty=False)
+    rule_types = serializers.ListField(
+        child=serializers.ChoiceField(choices=Rule.Type.choices),
+        allow_empty=False,
+        required=False,
+        help_text="Needed but for a drift check, which runs what baselines need.",
+    )
     rule_tags = rule_names("Only rules with one of these tags; empty: all.")
     excluded_rule_tags = rule_names("No rules with one of these tags.")
     excluded_rules = rule_names("Names of rules that do not run.")
@@ -386,6 +391,7 @@ class ScheduleSerializer(serializers.ModelSerializer[Schedule]):
             "rule_percent",
             "always_rules",
             "is_deep",
+            "is_drift_check",
             "host_tags",
             "zones",
             "max_cpu_s",
@@ -406,6 +412,12 @@ class ScheduleSerializer(serializers.ModelSerializer[Schedule]):
         )
         if (start is None) != (end is None) or (start is not None and start == end):
             raise serializers.ValidationError({"blackout_end": "a blackout has a start and another end"})
+        chosen = {"rule_types": [], "is_drift_check": False}
+        if self.instance is not None:
+            chosen = {name: getattr(self.instance, name) for name in chosen}
+        chosen |= {name: attrs[name] for name in chosen if name in attrs}
+        if not (chosen["rule_types"] or chosen["is_drift_check"]):
+            raise serializers.ValidationError({"rule_types": "name at least one type, or make it a drift check"})
         for name in ("excluded_rules", "always_rules"):
             if unknown := schedules.unknown_rules(attrs.get(name, [])):
                 raise serializers.ValidationError({name: f"no rule is named {unknown[0]!r}"})

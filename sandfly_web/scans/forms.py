@@ -36,7 +36,10 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
 
     interval_s = forms.TypedChoiceField(label="Every", coerce=int, choices=INTERVALS, widget=UnfoldAdminSelectWidget)
     rule_types = forms.MultipleChoiceField(
-        label="Rules of type", choices=Rule.Type.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget
+        label="Rules of type",
+        choices=Rule.Type.choices,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        required=False,
     )
     rule_tags = names_field("Only rules tagged", "Separated by commas, such as attack.persistence; empty: all.")
     excluded_rule_tags = names_field("No rules tagged", "Separated by commas.")
@@ -59,6 +62,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
             "time_zone",
             "host_tags",
             "zones",
+            "is_drift_check",
             "rule_types",
             "rule_tags",
             "excluded_rule_tags",
@@ -104,6 +108,8 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         for name in NAME_FIELDS:
             words = [word.strip() for word in cleaned.get(name, "").split(",")]
             cleaned[name] = list(dict.fromkeys(filter(None, words)))
+        if not (cleaned.get("rule_types") or cleaned.get("is_drift_check")):
+            self.add_error("rule_types", "choose at least one type, or make it a drift check")
         for name in RULE_NAME_FIELDS:
             if unknown := unknown_rules(cleaned[name]):
                 self.add_error(name, f"no rule is named {unknown[0]!r}")

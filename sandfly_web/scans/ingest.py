@@ -223,7 +223,9 @@ def _store(reports: Sequence[ScanReport], now: datetime, *, waits: bool) -> set[
     _learn_jump_keys(taken)
     drift = find_drift(
         [
-            DriftLook(one.host, one.seen.observations, one.subjects, one.collecting, one.visit.observed_at)
+            DriftLook(
+                one.host, one.seen.observations, one.subjects, one.collecting, one.visit.observed_at, one.allowlist
+            )
             for one in taken
         ]
     )

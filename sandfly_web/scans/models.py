@@ -107,6 +107,11 @@ class Schedule(Watched):
     is_deep = models.BooleanField(
         "deep rules too", default=False, help_text="Every file of every package, every possible process id: slower."
     )
+    is_drift_check = models.BooleanField(
+        "drift check",
+        default=False,
+        help_text="Only what enforced baselines compare is gathered, on hosts that they cover, whatever the types.",
+    )
     host_tags = models.ManyToManyField(
         Tag, blank=True, related_name="schedules", help_text="Only hosts with one of these tags; empty: all."
     )

@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
+from sandfly_web.findings.models import Baseline
 from sandfly_web.inventory.models import Host
 from sandfly_web.rules.models import Rule
 from sandfly_web.rules.services import select_rules
@@ -36,7 +37,10 @@ FIRST_VISIT_S = 1.0
 
 def rules_of(schedule: Schedule) -> list[Rule]:
     """Every rule that its visits may run, ordered by id. Raises ValidationError for names that are no rule's."""
-    chosen = select_rules(schedule.rule_types, schedule.rule_tags, deep=schedule.is_deep)
+    if schedule.is_drift_check:
+        chosen = _drift_rules(deep=schedule.is_deep)
+    else:
+        chosen = select_rules(schedule.rule_types, schedule.rule_tags, deep=schedule.is_deep)
     unwanted = {tag.lower() for tag in schedule.excluded_rule_tags}
     left = {
         rule.pk: rule for rule in chosen if rule.name not in schedule.excluded_rules and not _tags_of(rule) & unwanted
@@ -44,6 +48,16 @@ def rules_of(schedule: Schedule) -> list[Rule]:
     if schedule.always_rules:
         left |= {rule.pk: rule for rule in select_rules(names=schedule.always_rules)}
     return [left[key] for key in sorted(left)]
+
+
+def _drift_rules(*, deep: bool) -> list[Rule]:
+    """The recon rules that show what enforced baselines compare."""
+    compared = {name for subjects in _enforced().values_list("subjects", flat=True) for name in subjects}
+    return [rule for rule in select_rules((Rule.Type.RECON,), deep=deep) if rule.subject in compared]
+
+
+def _enforced() -> QuerySet[Baseline]:
+    return Baseline.objects.filter(state=Baseline.State.ENFORCED)
 
 
 def unknown_rules(names: Collection[str]) -> list[str]:
@@ -144,8 +158,14 @@ def _mend_times(schedule: Schedule, now: datetime, rng: random.Random) -> None:
 
 
 def schedule_hosts(schedule: Schedule) -> QuerySet[Host]:
-    """The active hosts, none of them retired, with one of the schedule's tags, or all, in one of its zones, or all."""
+    """The active hosts, none of them retired, with one of the schedule's tags, or all, in one of its zones, or all.
+
+    Of a drift check, those of them that an enforced baseline covers.
+    """
     hosts = Host.objects.filter(is_active=True, retired_at__isnull=True)
+    if schedule.is_drift_check:
+        covering = Baseline.tags.through.objects.filter(baseline__in=_enforced()).values("tag")
+        hosts = hosts.filter(Exists(Host.tags.through.objects.filter(host=OuterRef("pk"), tag__in=covering)))
     tags = list(schedule.host_tags.values_list("pk", flat=True))
     if tags:
         hosts = hosts.filter(Exists(Host.tags.through.objects.filter(host=OuterRef("pk"), tag__in=tags)))

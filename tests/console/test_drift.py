@@ -106,3 +106,67 @@ def test_the_api_does_what_the_console_does(make: WebMake) -> None:
     assert [entry["action"] for entry in api.get(f"{address}/versions").json()] == ["accept", "gather"]
     assert api.post(f"{address}/pause").json()["state"] == "paused"
     assert make.api("viewer").post(f"{address}/pause").status_code == 403
+
+
+def test_a_drift_check_is_scheduled_in_the_console_and_named_on_the_page_of_baselines(make: WebMake) -> None:
+    from sandfly_web.scans.models import Schedule
+
+    row, operator = baseline(make, state="enforced"), signed_in(make, "operator")
+    form = {
+        "name": "Nightly drift",
+        "is_enabled": "on",
+        "is_drift_check": "on",
+        "interval_s": "86400",
+        "jitter_s": "60",
+    }
+    form |= {"time_zone": "UTC", "priority": "0", "nice": "19", "cpu_percent": "50", "deadline_s": "120"}
+    form |= {"rule_percent": "100", "max_cpu_s": "30", "max_memory_mib": "96", "max_wall_s": "100", "max_crashes": "3"}
+
+    offered = operator.get(reverse("admin:findings_baseline_change", args=[row.pk])).content.decode()
+    operator.post(reverse("admin:scans_schedule_add"), form)
+
+    schedule = Schedule.objects.get()
+    assert "schedule a drift check" in offered
+    assert (schedule.is_drift_check, schedule.rule_types) == (True, [])
+    page = operator.get(reverse("admin:findings_baseline_change", args=[row.pk])).content.decode()
+    assert "Nightly drift" in page
+    shown = operator.get(reverse("admin:scans_schedule_change", args=[schedule.pk])).content.decode()
+    assert "what enforced baselines compare" in shown
+
+
+def test_api_takes_a_drift_check_without_types_and_nothing_else_without(make: WebMake) -> None:
+    api = make.api("operator")
+
+    made = api.post("/api/v1/schedules", {"name": "Drift", "is_drift_check": True}, format="json")
+    refused = api.post("/api/v1/schedules", {"name": "Nothing"}, format="json")
+    undone = api.patch(f"/api/v1/schedules/{made.json()['id']}", {"is_drift_check": False}, format="json")
+
+    assert (made.status_code, made.json()["rule_types"]) == (201, [])
+    assert (refused.status_code, undone.status_code) == (400, 400)
+
+
+def test_deleting_a_baseline_closes_its_drift_in_the_console_and_through_the_api(make: WebMake) -> None:
+    row = baseline(make)
+    finding, operator = drift(make, row), signed_in(make, "admin")
+
+    operator.post(reverse("admin:findings_baseline_delete", args=[row.pk]), {"post": "yes"})
+    other = Baseline.objects.create(name="Other", subjects={"user": "loose"})
+    second = drift(make, other)
+    make.api("admin").delete(f"/api/v1/baselines/{other.pk}")
+
+    for one in (finding, second):
+        one.refresh_from_db()
+        assert one.status == "closed"
+    assert not Baseline.objects.exists()
+
+
+def test_page_of_drift_names_the_rules_that_show_it(make: WebMake) -> None:
+    row, rule = baseline(make), make.rule(type="recon", subject="user")
+    finding = drift(make, row)
+    finding.evidence |= {"drift_rules": [str(rule.pk)]}
+    finding.save()
+
+    page = signed_in(make, "viewer").get(reverse("admin:findings_finding_change", args=[finding.pk])).content.decode()
+
+    assert rule.name in page
+    assert str(rule.pk) not in page

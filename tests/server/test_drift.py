@@ -312,3 +312,60 @@ def test_an_empty_baseline_is_not_enforced(make: Make) -> None:
         services.enforce(baseline)
     with pytest.raises(ValidationError, match="scan them"):
         services.gather(baseline, None)
+
+
+@pytest.mark.parametrize(("ignores", "found"), [(True, []), (False, [("new", "/opt/agent")])])
+def test_what_an_allow_list_entry_of_the_subject_allows_is_no_drift_unless_asked(
+    make: Make, ingest: Any, ignores: bool, found: list[Any]
+) -> None:
+    from sandfly_web.findings.allowlist.services import Proposal, create
+
+    fleet = Fleet(make, ingest, ignore_allowed=ignores)
+    detection = "detection:\n  selection:\n    path: /opt/agent\n  condition: selection"
+    create(Proposal(title="Agent", reason="ours", subject="process", detection=detection), None)
+
+    fleet.visit(fleet.host, fleet.process("/opt/agent"), fleet.process("/usr/sbin/sshd"))
+
+    assert fleet.drift() == found
+
+
+def test_drift_of_a_baseline_that_is_deleted_is_closed_with_the_reason(make: Make, ingest: Any) -> None:
+    fleet, person = Fleet(make, ingest), make.user()
+    fleet.visit(fleet.host, fleet.process("/tmp/miner"))
+
+    services.delete(fleet.baseline, person)
+
+    finding = Finding.objects.get(rule_name="drift")
+    assert (finding.status, finding.close_reason) == ("closed", "baseline Web was deleted")
+    assert finding.events.get(kind="closed").actor == person
+    assert not HostRisk.objects.filter(risk__gt=0)
+
+
+def test_a_model_hosts_later_state_is_gathered_anew_as_a_version(make: Make, ingest: Any) -> None:
+    fleet = Fleet(make, ingest)
+    fleet.visit(fleet.model, fleet.process("/usr/sbin/sshd"), fleet.process("/usr/sbin/nginx"))
+
+    services.gather(fleet.baseline, None)
+    fleet.visit(fleet.host, fleet.process("/usr/sbin/nginx"))
+
+    assert fleet.drift() == []
+    assert [version.action for version in fleet.baseline.versions.all()] == ["gather", "gather"]
+
+
+def test_every_template_names_subjects_and_strictnesses_that_there_are() -> None:
+    for subjects in services.TEMPLATES.values():
+        services.check_subjects(subjects)
+
+
+def test_drift_evidence_names_rules_and_baseline_for_people(make: Make, ingest: Any) -> None:
+    from sandfly_web.findings.drift.evidence import readable
+
+    fleet = Fleet(make, ingest)
+    fleet.visit(fleet.host, fleet.process("/tmp/miner"))
+    evidence = Finding.objects.get(rule_name="drift").evidence
+
+    shown = readable(evidence)
+
+    assert (shown["drift_baseline"], shown["drift_rules"]) == ("Web", [fleet.rule.name])
+    assert "drift_key" not in shown
+    assert readable(evidence | {"drift_rules": ["x"]})["drift_rules"] == ["x"]

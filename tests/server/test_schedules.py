@@ -279,3 +279,45 @@ def test_aborting_stops_all_scans_of_the_schedule_and_no_others(make, redis, rng
     assert running.cancel_requested_at
     assert redis.exists(cancel_key(str(running.pk)))
     assert row.next_due_at > NOW + 23 * HOUR
+
+
+# --- drift checks --------------------------------------------------------------------------------------------------
+
+
+def drift_baseline(make, **fields):
+    from sandfly_web.findings.models import Baseline
+    from sandfly_web.inventory.models import Tag
+
+    tag = Tag.objects.create(name="web")
+    baseline = Baseline.objects.create(**{"name": "Web", "subjects": {"user": "loose"}, "state": "enforced"} | fields)
+    baseline.tags.add(tag)
+    return tag
+
+
+def test_a_drift_check_gathers_just_what_enforced_baselines_compare_on_hosts_that_they_cover(make, tick, rng):
+    users = make.rule("recon", subject="user")
+    make.rule("recon", subject="process")
+    make.rule("detection", subject="user")
+    tag = drift_baseline(make)
+    covered, _other = hosts(make, 2)
+    covered.tags.add(tag)
+    schedule = make.schedule(is_drift_check=True, rule_types=[])
+    sync_schedule(schedule, NOW, rng)
+
+    tick(NOW + timedelta(days=1))
+
+    scan = Scan.objects.get()
+    assert (scan.host, scan.schedule) == (covered, schedule)
+    assert [rule.pk for rule in rules_of(schedule)] == [users.pk]
+
+
+def test_a_drift_check_without_an_enforced_baseline_visits_no_host(make, rng):
+    make.rule("recon", subject="user")
+    tag = drift_baseline(make, state="paused")
+    for host in hosts(make, 2):
+        host.tags.add(tag)
+    schedule = make.schedule(is_drift_check=True)
+
+    assert sync_schedule(schedule, NOW, rng) == 0
+    with pytest.raises(ValidationError, match="no enabled rule"):
+        plan_for_schedule(schedule, NOW)

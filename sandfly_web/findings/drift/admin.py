@@ -17,6 +17,7 @@ from sandfly_web.console.templatetags.sandfly import badge, visible
 from sandfly_web.findings.drift import services
 from sandfly_web.findings.models import Baseline
 from sandfly_web.findings.thing import thing as thing_of
+from sandfly_web.scans.models import Schedule
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -40,7 +41,7 @@ class BaselineForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         model = Baseline
         fields = [
             *("name", "description", "model_hosts", "tags", "level"),
-            *("ignore_containers", "report_missing", "auto_append"),
+            *("ignore_containers", "ignore_allowed", "report_missing", "auto_append"),
         ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -118,6 +119,9 @@ class BaselineAdmin(ConsoleAdmin):
             obj.subjects = services.TEMPLATES[form.cleaned_data.get("template") or "server"]
         super().save_model(request, obj, form, change)
 
+    def delete_model(self, request: HttpRequest, obj: Baseline) -> None:
+        services.delete(obj, actor(request))
+
     def page_context(self, request: HttpRequest, thing: Any) -> dict[str, Any]:
         record_access(thing)
         rows = services.differences(thing) if request.user.has_perm("findings.view_finding") else []
@@ -129,5 +133,8 @@ class BaselineAdmin(ConsoleAdmin):
             "model_hosts": list(thing.model_hosts.all()[:20]),
             "tags": list(thing.tags.all()),
             "versions": thing.versions.select_related("actor")[:20],
+            "schedules": list(Schedule.objects.filter(is_drift_check=True, is_enabled=True)[:20])
+            if request.user.has_perm("scans.view_schedule")
+            else [],
             "can_change": request.user.has_perm(CHANGE),
         }

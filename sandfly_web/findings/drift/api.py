@@ -38,7 +38,7 @@ class BaselineSerializer(serializers.ModelSerializer[Baseline]):
         model = Baseline
         fields = [
             *("id", "name", "description", "subjects", "level", "model_hosts", "tags", "ignore_containers"),
-            *("report_missing", "auto_append", "state", "version", "entry_count", "created_at"),
+            *("ignore_allowed", "report_missing", "auto_append", "state", "version", "entry_count", "created_at"),
         ]
         read_only_fields = ["id", "state", "version", "created_at"]
 
@@ -89,6 +89,7 @@ class ExportSerializer(serializers.Serializer[Any]):
     subjects = serializers.DictField(child=serializers.CharField())
     level = serializers.CharField(required=False)
     ignore_containers = serializers.BooleanField(required=False)
+    ignore_allowed = serializers.BooleanField(required=False)
     report_missing = serializers.BooleanField(required=False)
     entries = serializers.ListField(child=serializers.DictField())
 
@@ -107,6 +108,9 @@ class BaselineViewSet(Resource):
 
     def get_queryset(self) -> Any:
         return super().get_queryset().annotate(entry_count=Count("entries", Q(entries__removed_in__isnull=True)))
+
+    def perform_destroy(self, instance: Baseline) -> None:
+        services.delete(instance, actor(self.request))
 
     def answer(self) -> Response:
         return Response(BaselineSerializer(self.get_object()).data)

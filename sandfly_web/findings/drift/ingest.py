@@ -16,6 +16,7 @@ import msgspec
 from django.core.exceptions import ValidationError
 from django.db import connection
 
+from sandfly_web.findings.allowlist.matching import Entry, Seen, find_entry
 from sandfly_web.findings.drift.compare import Strictness, differing, is_contained, near_key, nearest, same_key
 from sandfly_web.findings.drift.services import Thing, append
 from sandfly_web.findings.fingerprint import content_digest, fingerprint
@@ -44,6 +45,8 @@ class Look(NamedTuple):
     subjects: Sequence[str]
     rule_ids: Sequence[str]
     observed_at: datetime
+    # Entries that hold for the host.
+    allowlist: Sequence[Entry] = ()
 
 
 Near = tuple[uuid.UUID, str]
@@ -235,7 +238,7 @@ def _compare(look: Look, baseline: Baseline, lists: _Lists) -> list[Sighting]:
         if strictness is None or (baseline.ignore_containers and is_contained(seen.data)):
             continue
         alike = lists.known[baseline.pk, near_key(seen.subject, seen.identity)]
-        if _fits(seen, strictness, alike):
+        if _fits(seen, strictness, alike) or (baseline.ignore_allowed and _is_allowed(seen, look.allowlist)):
             continue
         new.append(Thing(seen.subject, seen.identity, seen.data, seen.rule_ids))
         differences.append(_present(host, baseline, seen, strictness, [facts for _, facts in alike]))
@@ -246,6 +249,15 @@ def _compare(look: Look, baseline: Baseline, lists: _Lists) -> list[Sighting]:
         return []
     differences += [_missing(host, baseline, entry) for entry in lists.lacking.get((host.pk, baseline.pk), ())]
     return list({one.fingerprint: one for one in differences}.values())
+
+
+def _is_allowed(seen: Observation, entries: Sequence[Entry]) -> bool:
+    """An entry of one rule says nothing of what the thing is otherwise."""
+    about = [entry for entry in entries if entry.rule_id is None and entry.subject == seen.subject]
+    if not about:
+        return False
+    facts = Seen(RULE_NAME, seen.subject, seen.identity, seen.data, frozenset())
+    return find_entry(about, facts, frozenset([*seen.identity, *seen.data])) is not None
 
 
 def _take_in(baseline: Baseline, new: list[Thing], host: Host) -> bool:

@@ -160,6 +160,16 @@ def _set_state(baseline: Baseline, state: Baseline.State) -> Baseline:
     return baseline
 
 
+def delete(baseline: Baseline, actor: User | None) -> None:
+    """The baseline goes, and with it what drifted from it: nothing would ever see that again, nor end it."""
+    with transaction.atomic():
+        # Before its findings, as ingest that adds to it does.
+        Baseline.objects.select_for_update().get(pk=baseline.pk)
+        while found := list(_unresolved(baseline).order_by("pk")[: services.MAX_BULK]):
+            services.close(found, actor, f"baseline {baseline} was deleted")
+        baseline.delete()
+
+
 def differences(baseline: Baseline) -> list[dict[str, Any]]:
     """Unresolved drift, the same on many hosts as one row, on most hosts first; at most MAX_DIFFERENCES, one query."""
     drift = _unresolved(baseline).annotate(
@@ -218,6 +228,7 @@ def export(baseline: Baseline) -> dict[str, Any]:
         "subjects": baseline.subjects,
         "level": baseline.level,
         "ignore_containers": baseline.ignore_containers,
+        "ignore_allowed": baseline.ignore_allowed,
         "report_missing": baseline.report_missing,
         "entries": list(entries.values("subject", "identity", "data", "rule_ids")),
     }
@@ -242,6 +253,7 @@ def load(document: Mapping[str, Any], actor: User | None) -> Baseline:
         subjects=document["subjects"],
         level=document.get("level", "medium"),
         ignore_containers=document.get("ignore_containers", True),
+        ignore_allowed=document.get("ignore_allowed", True),
         report_missing=document.get("report_missing", False),
     )
     baseline.full_clean(exclude=["model_hosts", "tags"])

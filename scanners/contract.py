@@ -626,11 +626,12 @@ class Meddling(StrEnum):
 
     KILLED = "killed"
     STOPPED = "stopped"
+    HALTED = "halted"
     CHANGED = "changed"
 
 
 class Interference(Frozen, frozen=True, kw_only=True):
-    """The probe was killed by a signal, told to stop by one, or is not the program that was sent.
+    """The probe was killed by a signal, told to stop by one, held by one, or is not the program that was sent.
 
     `out_of_memory`: whether the kernel killed something for lack of memory meanwhile; None: it does not tell.
     """

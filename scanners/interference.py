@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 from scanners.connection import Connection
@@ -10,6 +11,11 @@ from scanners.errors import ConnectError, ScanError
 
 MAX_VMSTAT_BYTES = 64 << 10
 LOOK_TIMEOUT_S = 5.0
+MAX_STAT_BYTES = 4 << 10
+# proc_pid_stat(5): T is stopped by a signal, t by whoever traces it. The name is that of the staged file.
+HELD = re.compile(rb"[0-9]{1,10} \(sf\) [Tt] ")
+# It goes on then, sees that nobody reads any more, and ends. Of another user it stays; that is no reason to fail.
+GO_ON = 'kill -CONT "$1" 2>/dev/null || :'
 # Kernels since 4.13 count, also what dies at the limit of a control group.
 OOM_KILL = re.compile(rb"^oom_kill ([0-9]{1,18})$", re.MULTILINE)
 
@@ -33,6 +39,21 @@ def after_kill(connection: Connection, kills_before: int | None) -> Interference
     if kills is None or kills_before is None:
         return Interference(what=Meddling.KILLED)
     return Interference(what=Meddling.KILLED, out_of_memory=kills != kills_before)
+
+
+def after_silence(connection: Connection, pid: int | None) -> Interference | None:
+    """The probe did not end in time. A slow host does that; it is none where a signal or a debugger holds the probe."""
+    if pid is None:
+        return None
+    try:
+        stat = connection.run(["cat", f"/proc/{pid}/stat"], timeout_s=LOOK_TIMEOUT_S, max_bytes=MAX_STAT_BYTES)
+    except (ConnectError, TimeoutError):
+        return None
+    if not HELD.match(stat.stdout):
+        return None
+    with contextlib.suppress(ConnectError, TimeoutError):
+        connection.run(["sh", "-c", GO_ON, "sh", str(pid)], timeout_s=LOOK_TIMEOUT_S, max_bytes=MAX_STAT_BYTES)
+    return Interference(what=Meddling.HALTED)
 
 
 def run_memory_kills(connection: Connection) -> int | None:

@@ -34,6 +34,7 @@ MAX_LINE_BYTES = 1 << 20
 # Small lines cost far more memory as objects than as bytes.
 MAX_LINES = 500_000
 COUNT = re.compile(r"[0-9]{1,18}")
+PID = re.compile(r"[1-9][0-9]{1,9}|[2-9]")
 
 Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Scalar = None | bool | Integer | float | str
@@ -105,6 +106,12 @@ class ReportReader:
         """How many processes the kernel had killed for lack of memory when the probe began, if it told."""
         told = self._header.host.get("oom_kills") if self._header else None
         return int(told) if isinstance(told, str) and COUNT.fullmatch(told) else None
+
+    @property
+    def pid(self) -> int | None:
+        """The probe's process id, as it told itself: of the first process or of a group of them it is none."""
+        told = self._header.host.get("pid") if self._header else None
+        return int(told) if isinstance(told, str) and PID.fullmatch(told) else None
 
     def feed(self, data: bytes) -> None:
         """Takes the next bytes, cut anywhere."""

@@ -51,7 +51,7 @@ from scanners.errors import (
     ScanError,
 )
 from scanners.guard import Guard, clean_guarded, launch_guarded, new_token, parse_guard, put_probe
-from scanners.interference import after_failure, after_kill, after_report
+from scanners.interference import after_failure, after_kill, after_report, after_silence
 from scanners.launch import Launched, RefusedPasswordError, launch, plan_becomes
 from scanners.memory import Room
 from scanners.profile import HostTools, choose_build, run_profile
@@ -316,6 +316,8 @@ class _Visit:
             except ProbeError as error:
                 if error.code == "probe_killed":
                     self.interference = after_kill(connection, reader.memory_kills)
+                elif error.code == "probe_timed_out":
+                    self.interference = after_silence(connection, reader.pid)
                 raise
         self._learn_from(self.report)
 

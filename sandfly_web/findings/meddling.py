@@ -29,6 +29,11 @@ STOPPED = Told(
     "A signal on the host told the probe to stop before it had seen everything. A shutdown of the host does that; else "
     "somebody who may signal processes there did not want to be looked at.",
 )
+HALTED = Told(
+    "high",
+    "The probe did not end in time, and a signal or a debugger on the host held it: it was stopped, not slow. Nothing "
+    "but somebody who may signal processes there does that.",
+)
 KILLED = Told(
     "high",
     "The probe was killed on the host before it had seen everything, and the kernel killed nothing for lack of memory "
@@ -51,6 +56,8 @@ def tell(interference: Interference) -> Told:
         return CHANGED
     if interference.what is Meddling.STOPPED:
         return STOPPED
+    if interference.what is Meddling.HALTED:
+        return HALTED
     if interference.out_of_memory is None:
         return KILLED_SOMEHOW
     return KILLED_FOR_MEMORY if interference.out_of_memory else KILLED

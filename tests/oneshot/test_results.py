@@ -99,6 +99,7 @@ def test_a_changed_host_key_is_a_critical_finding_and_an_error() -> None:
         (Meddling.KILLED, True, "low"),
         (Meddling.STOPPED, False, "medium"),
         (Meddling.CHANGED, False, "high"),
+        (Meddling.HALTED, None, "high"),
     ],
 )
 def test_a_probe_that_was_interfered_with_is_a_finding(what: Meddling, out_of_memory: bool | None, level: str) -> None:

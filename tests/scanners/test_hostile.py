@@ -116,6 +116,7 @@ def test_probe_that_never_ends_is_cut_off(host: Host, tmp_path: Path) -> None:
     report = visit(host, START + HEADER + LINGER, tmp_path, limits=limits)
 
     assert failure_code(report) == "probe_timed_out"
+    assert report.interference is None
     assert report.cleanup is None
     assert report.timings_s["total"] < NOT_HUNG_S
     wait_until(lambda: not [line for line in host.processes().values() if "cat" in line or "probe" in line])

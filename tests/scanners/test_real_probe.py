@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from scanners import running
+from scanners.connection import remaining_s
 from scanners.contract import (
     HostEndpoint,
     Interference,
@@ -186,6 +188,29 @@ def test_a_probe_that_somebody_on_the_host_kills_or_stops_is_told(
     assert (report.failure.code if report.failure else None, report.interference) == (code, seen)
     assert [rule.state for rule in report.rules] == ([] if code else [RuleState.ERROR])
     assert (report.cleanup, report.removed) == (None, report.created)
+    assert host.leftovers() == []
+
+
+def test_a_probe_that_somebody_on_the_host_halts_is_told_and_let_go(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phases: list[Phase] = []
+    halted = threading.Event()
+
+    def meddle(percent: int) -> None:
+        del percent
+        if phases[-1] is Phase.RUNNING:
+            host.run(SIGNAL_ALL.format(number=int(signal.SIGSTOP)))
+            halted.set()
+
+    # The time is over once it is halted, however long that took.
+    monkeypatch.setattr(running, "remaining_s", lambda end: remaining_s(0.0 if halted.is_set() else end))
+    job = make_job(host.endpoint, limits=GENTLE)
+    report = run_visit(job, HOST_THEN_SLOW_PLAN, [host.secret()], on_phase=phases.append, on_percent=meddle)
+
+    assert report.failure and report.failure.code == "probe_timed_out"
+    assert report.interference == Interference(what=Meddling.HALTED)
+    wait_until(lambda: is_gone(host))
     assert host.leftovers() == []
 
 

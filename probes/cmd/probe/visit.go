@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -130,7 +131,7 @@ func header(root string, started time.Time) report.Header {
 		StartedAt: float64(started.UnixMicro()) / 1e6,
 		Host: map[string]string{
 			"hostname": kernelWord(root, "hostname"), "kernel": kernelWord(root, "osrelease"),
-			"oom_kills": memoryKills(root),
+			"oom_kills": memoryKills(root), "pid": strconv.Itoa(os.Getpid()),
 		},
 	}
 }

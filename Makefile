@@ -49,8 +49,9 @@ up: venv
 scan: venv
 	@exec $(VENV)/bin/python manage.py scan $(or $(TARGET),local) $(ARGS)
 
-# Most of lint has one thread, so Go's tests run beside it.
-test: packages venv
+# Installing takes one thread each, and so does most of lint: Go's tests run beside it.
+test:
+	@$(MAKE) --no-print-directory -j 2 packages venv
 	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint go-test
 	$(VENV)/bin/python -m probes.fuzz --blind 300ms
 	@$(MAKE) --no-print-directory py-test

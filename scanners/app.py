@@ -10,6 +10,7 @@ import logging
 import os
 import resource
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,8 +27,12 @@ current_scan: ContextVar[str] = ContextVar("current_scan", default="-")
 
 
 def redis_url() -> str:
-    """REDIS_URL as redis-py takes it: `redis://…`, `rediss://…` or `unix:///path?db=N`."""
-    return os.environ.get("REDIS_URL") or DEFAULT_REDIS_URL
+    """REDIS_URL, or what is in the file REDIS_URL_FILE, as redis-py takes it: `redis…://…` or `unix:///path?db=N`."""
+    if url := os.environ.get("REDIS_URL"):
+        return url
+    if path := os.environ.get("REDIS_URL_FILE"):
+        return Path(path).read_text(encoding="utf-8").strip()
+    return DEFAULT_REDIS_URL
 
 
 def heartbeat_ttl_s() -> int:

@@ -55,15 +55,18 @@ def new_password() -> str:
     return "-".join(groups)
 
 
-def ensure_admin(*, reset_password: bool = False) -> str:
-    """An administrator exists; returns his password if it was made now, else "". It is kept nowhere in the clear."""
+def ensure_admin(*, reset_password: bool = False, password: str = "") -> str:
+    """An administrator exists; returns his password if it was set now, else "". It is kept nowhere in the clear.
+
+    It is `password`, or one made by chance.
+    """
     ensure_roles()
     user = User.objects.filter(username=ADMIN).first()
     if user is None and User.objects.filter(is_superuser=True, is_active=True).exists() and not reset_password:
         return ""
     if user is not None and not reset_password:
         return ""
-    password = new_password()
+    password = password or new_password()
     with transaction.atomic():
         user = user or User(username=ADMIN)
         user.is_active = user.is_staff = user.is_superuser = True

@@ -73,24 +73,27 @@ def web_environment(environment: dict[str, str], data: DataDir, host: str) -> di
     return environment | added
 
 
-def web_command(host: str, port: int) -> list[str]:
+def web_command(host: str, port: int, graceful_s: int = 3) -> list[str]:
+    """Gunicorn at an address; requests under way get `graceful_s` to end."""
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return [
         *python("gunicorn", "sandfly_web.wsgi:application", "--bind", bind),
-        *(
-            "--workers",
-            "2",
-            "--threads",
-            "4",
-            "--worker-class",
-            "gthread",
-            "--timeout",
-            "60",
-            "--graceful-timeout",
-            "3",
-        ),
+        *("--workers", "2", "--threads", "4", "--worker-class", "gthread"),
+        *("--timeout", "60", "--graceful-timeout", str(graceful_s)),
         *("--log-level", "warning", "--no-control-socket", "--preload"),
     ]
+
+
+def ingest_command(concurrency: int = 2) -> list[str]:
+    """Celery storing reports, and doing what beat asks for."""
+    return [
+        *python("celery", "-A", "sandfly_web", "worker", "--queues", "ingest,web", "--hostname", "ingest@%h"),
+        *("--concurrency", str(concurrency), *ALONE, "--loglevel", "WARNING"),
+    ]
+
+
+def beat_command() -> list[str]:
+    return python("celery", "-A", "sandfly_web", "beat", "--loglevel", "WARNING", "--pidfile", "")
 
 
 def all_services(data: DataDir, *, host: str, port: int, redis_url: str) -> list[Service]:
@@ -98,15 +101,10 @@ def all_services(data: DataDir, *, host: str, port: int, redis_url: str) -> list
     environment = dict(os.environ)
     web = web_environment(environment, data, host)
     worker = worker_environment(environment, redis_url=redis_url, key_file=str(data.zone_key(DEFAULT_ZONE)))
-    beat = python("celery", "-A", "sandfly_web", "beat", "--loglevel", "WARNING", "--pidfile", "")
-    ingest = [
-        *python("celery", "-A", "sandfly_web", "worker", "--queues", "ingest,web", "--hostname", "ingest@%h"),
-        *("--concurrency", "2", *ALONE, "--loglevel", "WARNING"),
-    ]
     return [
         # First of all no more work is handed out.
-        Service("beat", beat, web, stop_group=0),
+        Service("beat", beat_command(), web, stop_group=0),
         Service("worker", worker_command(DEFAULT_ZONE), worker),
-        Service("ingest", ingest, web),
+        Service("ingest", ingest_command(), web),
         Service("web", web_command(host, port), web),
     ]

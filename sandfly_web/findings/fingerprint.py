@@ -23,7 +23,8 @@ VOLATILE: Mapping[str, frozenset[str]] = {
     "socket": frozenset({"pid", "pids", "inode", "remote_port", "state"}),
     "host": frozenset({"memory_available", "processes_count", "users_count", "swap_free"}),
     "kernel_module": frozenset({"reference_count", "address", "used_by"}),
-    "mount": frozenset({"available_bytes", "used_percent"}),
+    "mount": frozenset({"available_bytes", "used_percent", "inodes_used_percent"}),
+    "network": frozenset(f"{way}_{what}" for way in ("rx", "tx") for what in ("bytes", "packets", "errors", "dropped")),
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/content"
@@ -39,7 +40,8 @@ type entry struct {
 	wireless, physical       *bool
 	filters                  *bool
 	path                     string
-	err                      error // why the facts beyond kind and name are unknown
+	fs                       procfs.FS // of an interface, whose counters are read when asked for
+	err                      error     // why the facts beyond kind and name are unknown
 }
 
 func run(ctx context.Context, env *collect.Env, _ map[string]collect.Want, emit collect.Emit, status *collect.Status) error {
@@ -109,7 +111,7 @@ func interfaces(v *visit) ([]*entry, error) {
 		if procfs.IsAbsent(err) {
 			continue // bonding_masters is a file, and interfaces go
 		}
-		e := &entry{kind: "interface", name: name, device: name, path: dir, err: err}
+		e := &entry{kind: "interface", name: name, device: name, path: dir, fs: v.fs, err: err}
 		if number, err := parseHex(flags); err == nil {
 			e.up, e.promiscuous = mark(number&flagUp != 0), mark(number&flagPromiscuous != 0)
 		}
@@ -205,6 +207,24 @@ func known(name string, k fact.Kind, doc, source string, get func(*entry) any) c
 		}}
 }
 
+// counter is a field of an interface's traffic since it was made; none where the driver does not count.
+func counter(name string, k fact.Kind, doc, file string) collect.Field[*entry] {
+	return fact.Cheap(name, k, doc, classDirectory, func(e *entry) (any, error) {
+		if e.kind != "interface" || e.err != nil {
+			return nil, e.err
+		}
+		n, err := e.fs.ReadInt(e.path + "/" + file)
+		// A link that is down has no speed: the driver says so by an error or by -1.
+		if procfs.IsAbsent(err) || errors.Is(err, syscall.EINVAL) || err == nil && n < 0 {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		return n, nil
+	})
+}
+
 var subject = collect.NewSubject("network",
 	"How the host stands in its networks: an interface, a route of the main table, a neighbour (IPv4), a name server, a search domain, "+
 		"a line of hosts, a name service, a chain of a packet filter, and whether anything filters what comes in.",
@@ -225,6 +245,15 @@ var subject = collect.NewSubject("network",
 		known("is_promiscuous", fact.Bool, "the interface receives everybody's packets", "/sys/class/net", func(e *entry) any { return fact.Pointer(e.promiscuous) }),
 		known("is_wireless", fact.Bool, "the interface is a radio", "/sys/class/net", func(e *entry) any { return fact.Pointer(e.wireless) }),
 		known("is_physical", fact.Bool, "a device stands behind the interface", "/sys/class/net", func(e *entry) any { return fact.Pointer(e.physical) }),
+		counter("speed", fact.Int, "megabits a second of an interface whose link is up", "speed"),
+		counter("rx_bytes", fact.Bytes, "received by an interface since it was made", "statistics/rx_bytes"),
+		counter("tx_bytes", fact.Bytes, "sent by it", "statistics/tx_bytes"),
+		counter("rx_packets", fact.Int, "packets received by it", "statistics/rx_packets"),
+		counter("tx_packets", fact.Int, "packets sent by it", "statistics/tx_packets"),
+		counter("rx_errors", fact.Int, "packets that came broken", "statistics/rx_errors"),
+		counter("tx_errors", fact.Int, "packets that could not be sent", "statistics/tx_errors"),
+		counter("rx_dropped", fact.Int, "packets that came and were thrown away", "statistics/rx_dropped"),
+		counter("tx_dropped", fact.Int, "packets that were thrown away before they were sent", "statistics/tx_dropped"),
 		known("options", fact.Texts, "names of a hosts entry, sources of a name service, options of the resolver", "/etc", func(e *entry) any { return fact.Strings(e.options) }),
 		known("text", fact.Text, "the line of hosts or nsswitch.conf", "/etc", func(e *entry) any { return fact.String(e.text) }),
 		known("hook", fact.Text, "where a base chain sits: prerouting, input, forward, output, postrouting, ingress or egress", fromNft, func(e *entry) any { return fact.String(e.hook) }),

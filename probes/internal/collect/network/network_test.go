@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -181,4 +182,31 @@ func FuzzChains(f *testing.F) {
 			t.Errorf("%d chains of %d bytes", len(chains), len(b))
 		}
 	})
+}
+
+func TestCountersOfAnInterfaceAreRead(t *testing.T) {
+	files := map[string]string{
+		"/sys/class/net/eth0/flags": "0x1003\n", "/sys/class/net/eth0/speed": "1000\n", "/sys/class/net/lo/flags": "0x9\n",
+		"/sys/class/net/tun0/flags": "0x9\n", "/sys/class/net/tun0/speed": "-1\n", "/etc/hosts": "127.0.0.1 localhost\n",
+	}
+	names := []string{"rx_bytes", "tx_bytes", "rx_packets", "tx_packets", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped"}
+	for i, name := range names {
+		files["/sys/class/net/eth0/statistics/"+name] = strconv.Itoa(i+7) + "\n"
+	}
+
+	for _, r := range read(t, files) {
+		for i, name := range append(names, "speed") {
+			want := any(nil)
+			switch {
+			case r.Get("name") != "eth0":
+			case name == "speed":
+				want = int64(1000)
+			default:
+				want = int64(i + 7)
+			}
+			if got := r.Get(name); got != want {
+				t.Errorf("%v: %s is %v", r.Get("name"), name, got)
+			}
+		}
+	}
 }

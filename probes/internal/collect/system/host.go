@@ -244,6 +244,19 @@ func cpuBrand(h *host) (any, error) {
 	return nil, err
 }
 
+// cpuBugs is absent on architectures and kernels that have no such line.
+func cpuBugs(h *host) (any, error) {
+	cpu, err := h.cpuInfo()
+	if procfs.IsAbsent(err) {
+		return nil, nil
+	}
+	bugs, told := cpu["bugs"]
+	if err != nil || !told {
+		return nil, err
+	}
+	return append([]string{}, strings.Fields(bugs)...), nil
+}
+
 // taintLetters are the letters of Documentation/admin-guide/tainted-kernels.rst by bit.
 const taintLetters = "PFSRMBUDAWCIOELKXTNJ"
 

@@ -23,8 +23,8 @@ func TestHostTellsWhatItIs(t *testing.T) {
 	f.write("/proc/sys/kernel/osrelease", "6.8.0\n")
 	f.write("/proc/uptime", "99.97 10.1\n")
 	f.write("/proc/loadavg", "0.50 1.25 2.00 1/100 4711\n")
-	f.write("/proc/meminfo", "MemTotal: 4 kB\nSwapTotal: 0 kB\n")
-	f.write("/proc/cpuinfo", "processor : 0\nmodel name : Fast CPU\nflags : fpu hypervisor\n\nprocessor : 1\nmodel name : Other\n")
+	f.write("/proc/meminfo", "MemTotal: 4 kB\nSwapTotal: 0 kB\nSwapFree: 2 kB\n")
+	f.write("/proc/cpuinfo", "processor : 0\nmodel name : Fast CPU\nflags : fpu hypervisor\nbugs\t: spectre_v1 mds\n\nprocessor : 1\nmodel name : Other\n")
 	f.link("/etc/localtime", "/usr/share/zoneinfo/Europe/Berlin")
 	f.write("/usr/share/zoneinfo/Europe/Berlin", "TZif")
 	f.process(shell())
@@ -33,7 +33,7 @@ func TestHostTellsWhatItIs(t *testing.T) {
 		r.expect(map[string]any{"hostname": "web01", "machine_id": "0123456789abcdef", "os_id": "ubuntu", "os_version": "24.04",
 			"os_name": `Ubuntu "24"`, "os_like": []string{"debian", "other"}, "kernel_version": "6.8.0", "uptime_s": int64(99),
 			"boot_time": int64(1_700_000_000), "load_5": 1.25, "cpu_count": int64(2), "cpu_brand": "Fast CPU",
-			"memory_total": int64(4096), "memory_available": nil, "swap_total": int64(0), "is_virtual": true,
+			"memory_total": int64(4096), "memory_available": nil, "swap_free": int64(2048), "cpu_bugs": []string{"spectre_v1", "mds"}, "swap_total": int64(0), "is_virtual": true,
 			"timezone": "Europe/Berlin", "users_count": int64(2), "processes_count": int64(1), "modules_count": nil,
 			"clock": now.Unix(), "container": "none", "dmi_vendor": nil, "kernel_build": nil, "architecture": nil})
 	})

@@ -28,7 +28,7 @@ type mount struct {
 }
 
 // space is what statfs(2) says; sizes in bytes.
-type space struct{ block, size, free, available int64 }
+type space struct{ block, size, free, available, inodes, freeInodes int64 }
 
 func mountCollector() collect.Collector {
 	return collect.Collector{Name: "mount", Subjects: []*collect.Subject{mountSubject}, Run: runMounts}
@@ -143,7 +143,9 @@ func (m *mount) statfs() (*space, error) {
 		if st.Frsize > 0 {
 			block = int64(st.Frsize)
 		}
-		return newSpace(block, uint64(st.Blocks), uint64(st.Bfree), uint64(st.Bavail)), nil
+		s := newSpace(block, uint64(st.Blocks), uint64(st.Bfree), uint64(st.Bavail))
+		s.inodes, s.freeInodes = int64(st.Files), int64(st.Ffree)
+		return s, nil
 	})
 }
 
@@ -155,7 +157,7 @@ func newSpace(block int64, blocks, free, available uint64) *space {
 		}
 		return int64(n) * block
 	}
-	return &space{block, bytes(blocks), bytes(free), bytes(available)}
+	return &space{block: block, size: bytes(blocks), free: bytes(free), available: bytes(available)}
 }
 
 // usedPercent is what df(1) shows: of what users may have. Absent for file systems without size.
@@ -165,6 +167,14 @@ func (s *space) usedPercent() any {
 		return nil
 	}
 	return math.Round(float64(used)/float64(used+s.available)*1000) / 10
+}
+
+// inodesUsedPercent is absent for file systems that make inodes as they need them.
+func (s *space) inodesUsedPercent() any {
+	if s.inodes <= 0 || s.freeInodes < 0 || s.freeInodes > s.inodes {
+		return nil
+	}
+	return math.Round(float64(s.inodes-s.freeInodes)/float64(s.inodes)*1000) / 10
 }
 
 // ofSpace makes a getter of a size; absent for file systems that are not asked.

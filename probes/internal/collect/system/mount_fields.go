@@ -40,4 +40,6 @@ var mountFacts = mountFields{
 		ofSpace(func(s *space) any { return s.available })),
 	cheap("used_percent", asPercent, "how full it is, as df shows it", sourceStatfs,
 		ofSpace((*space).usedPercent)),
+	cheap("inodes_used_percent", asPercent, "how many of its files' places are taken; absent where there is no such bound", sourceStatfs,
+		ofSpace((*space).inodesUsedPercent)),
 }

@@ -100,6 +100,17 @@ func TestSizesNeverRunOver(t *testing.T) {
 	}
 }
 
+func TestInodesAreToldWhereTheyAreBounded(t *testing.T) {
+	for _, c := range []struct {
+		inodes, free int64
+		want         any
+	}{{1000, 250, 75.0}, {0, 0, nil}, {10, 11, nil}, {-1, 0, nil}} {
+		if got := (&space{inodes: c.inodes, freeInodes: c.free}).inodesUsedPercent(); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
 func TestRootOfThisMachineHasASize(t *testing.T) {
 	found := false
 	collectAll(t, environment("/"), "mount", func(r record) {

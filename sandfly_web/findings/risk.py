@@ -9,32 +9,33 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Count, Sum
 from django.db.models.functions import TruncDate
 
 from sandfly_web.findings.models import Finding, HostRisk, RiskDay
+from sandfly_web.inventory.models import Host
 from sandfly_web.inventory.scope import present_limit
 from sandfly_web.rules.models import Severity
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 # Each step up weighs clearly more than a handful of the step below.
 RISK_WEIGHTS = {"informational": 0, "low": 1, "medium": 5, "high": 20, "critical": 60}
 KEPT_DAYS = 90
+# Hosts that are counted, and locked, at once where all are.
+PART_HOSTS = 1000
 
 _MISSING = """
     INSERT INTO findings_hostrisk (host_id, risk, informational, low, medium, high, critical)
-    SELECT id, 0, 0, 0, 0, 0, 0 FROM inventory_host WHERE %(hosts)s::uuid[] IS NULL OR id = ANY(%(hosts)s::uuid[])
+    SELECT id, 0, 0, 0, 0, 0, 0 FROM inventory_host WHERE id = ANY(%(hosts)s::uuid[])
     ORDER BY id ON CONFLICT (host_id) DO NOTHING
 """
 # Locked before they are counted: whoever waited here then counts with what the one before has written.
 _LOCK = """
     SELECT host_id FROM findings_hostrisk
-    WHERE %(hosts)s::uuid[] IS NULL OR host_id = ANY(%(hosts)s::uuid[]) ORDER BY host_id FOR UPDATE
+    WHERE host_id = ANY(%(hosts)s::uuid[]) ORDER BY host_id FOR UPDATE
 """
 _COUNTS = ", ".join(
     f"count(finding.host_id) FILTER (WHERE finding.level_rank = {rank}) AS {level}"
@@ -49,7 +50,7 @@ _COUNT = f"""
         SELECT host.host_id, {_COUNTS} FROM findings_hostrisk AS host
         LEFT JOIN findings_finding AS finding
             ON finding.host_id = host.host_id AND finding.status IN ('open', 'acknowledged')
-        WHERE %(hosts)s::uuid[] IS NULL OR host.host_id = ANY(%(hosts)s::uuid[])
+        WHERE host.host_id = ANY(%(hosts)s::uuid[])
         GROUP BY host.host_id
     ) AS counted
     WHERE kept.host_id = counted.host_id AND ({", ".join(f"kept.{level}" for level in Severity.values)})
@@ -92,16 +93,31 @@ def weigh(hosts: Collection[UUID] | None) -> None:
     """
     if hosts is not None and not hosts:
         return
-    wanted: dict[str, Any] = {"hosts": None if hosts is None else list(hosts)}
+    if hosts is None:
+        _weigh_all()
+        return
+    wanted: dict[str, Any] = {"hosts": list(hosts)}
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         for statement in (_MISSING, _LOCK, _COUNT):
             cursor.execute(statement, wanted)
 
 
+def _weigh_all() -> None:
+    """In parts: ingest of a host waits for one of them, not for the whole fleet."""
+    last = UUID(int=0)
+    while True:
+        following = Host._base_manager.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)
+        part = list(following[:PART_HOSTS])
+        if not part:
+            return
+        weigh(part)
+        last = part[-1]
+
+
 def keep_risk(now: datetime) -> None:
     """Count all hosts anew, note the risk of today, and forget days that are older than KEPT_DAYS."""
+    weigh(None)
     with transaction.atomic(), connection.cursor() as cursor:
-        weigh(None)
         for statement in (_HOST_DAYS, _FLEET_DAY):
             cursor.execute(statement, {"day": now.date()})
         keep_appeared(now)

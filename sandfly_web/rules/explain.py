@@ -42,6 +42,9 @@ NUMBERED = {"username": "uid", "groupname": "gid"}
 def _filled(name: str, record: Mapping[str, Any]) -> str:
     value = record.get(name)
     if value in (None, ""):
+        if name == "parent.name" and record.get("parent") == 0:
+            # init and kthreadd have no parent; in a container's own numbering neither has what was put in from outside.
+            return "kernel (parent 0)"
         return _numbered(name, record)
     moment = read_moment(name, value)
     return utc(moment) if moment else _shown(value)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, Min
 from django.http import StreamingHttpResponse
 from django.urls import path
 from django.utils import timezone
@@ -28,7 +27,7 @@ from sandfly_web.console.templatetags.sandfly import ago, badge, duration, visib
 from sandfly_web.scans import schedules, services
 from sandfly_web.scans.forms import ScheduleForm
 from sandfly_web.scans.models import Scan, ScanBatch, Schedule
-from sandfly_web.scans.queue.overview import counts_of, look, with_counts
+from sandfly_web.scans.queue.overview import counts_of, look, with_counts, with_hosts
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -225,8 +224,7 @@ class ScheduleAdmin(ConsoleAdmin):
     fieldsets = SCHEDULE_FIELDS
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
-        queryset: QuerySet[Schedule] = super().get_queryset(request)
-        return queryset.annotate(host_count=Count("scheduled_hosts"), due=Min("scheduled_hosts__next_due_at"))
+        return with_hosts(super().get_queryset(request))
 
     @display(description="Enabled", ordering="is_enabled", boolean=True)
     def enabled(self, schedule: Schedule) -> bool:

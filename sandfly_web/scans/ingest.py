@@ -33,9 +33,10 @@ from sandfly_web.findings.drift.ingest import find_drift
 from sandfly_web.findings.floods import cap_floods
 from sandfly_web.findings.forensics import store_forensics
 from sandfly_web.findings.hostkey import HOST_KEY_CHANGED, host_key_sightings
-from sandfly_web.findings.interference import interference_sightings
+from sandfly_web.findings.interference.ingest import interference_sightings
 from sandfly_web.findings.intervals import Look, retire_missing, store_observations
 from sandfly_web.findings.sightings import Visit, store_sightings
+from sandfly_web.findings.ssh_keys.ingest import Look as KeyLook
 from sandfly_web.findings.ssh_keys.ingest import key_sightings
 from sandfly_web.inventory.facts import (
     HOST_COLUMNS,
@@ -233,15 +234,21 @@ def _store(reports: Sequence[ScanReport], now: datetime, *, waits: bool) -> set[
     changed |= retire_missing(
         [Look(one.visit, one.subjects, one.collecting) for one in taken if one.report.outcome == Outcome.DONE]
     )
+    held = key_sightings(
+        [
+            KeyLook(
+                one.visit, one.seen.observations, {name for host, name in changed if host == one.host.pk}, one.allowlist
+            )
+            for one in taken
+        ]
+    )
     sightings = []
-    for one, shown, drifted in zip(taken, keys, drift.sightings, strict=True):
+    for one, shown, drifted, kept in zip(taken, keys, drift.sightings, held, strict=True):
         found = cap_floods(str(one.host.pk), one.seen.sightings)
         if one.report.failure is not None and one.report.failure.code == HOST_KEY_CHANGED:
             found += host_key_sightings(one.host, shown)
         found += interference_sightings(one.host.pk, one.report)
-        subjects = {subject for host, subject in changed if host == one.host.pk}
-        held = key_sightings(one.visit, one.seen.observations, subjects, one.allowlist)
-        sightings.append((one.visit, [*found, *drifted, *held]))
+        sightings.append((one.visit, [*found, *drifted, *kept]))
     store_sightings(sightings, drift.settled)
     store_forensics([(one.scan.pk, one.seen.forensics) for one in taken])
     _store_outcomes(taken)

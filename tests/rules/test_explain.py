@@ -99,3 +99,10 @@ def test_whatever_a_host_says_is_bounded_and_free_of_control_characters(template
 
     assert len(text) <= MAX_CHARS
     assert not any(unicodedata.category(char)[0] == "C" for char in text)
+
+
+def test_a_process_without_a_parent_was_started_by_the_kernel() -> None:
+    record = {"parent": 0, "parent.name": None}
+
+    assert render("started by {parent.name} ({parent.path})", record) == "started by kernel (parent 0) ((none))"
+    assert render("started by {parent.name}", {"parent": 7}) == "started by (none)"

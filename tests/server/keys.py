@@ -7,7 +7,7 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 
-from scanners.contract import CollectorState, CollectorStatus, RuleMatch, RuleState, RuleStatus
+from scanners.contract import CollectorState, CollectorStatus, RuleMatch, RuleState, RuleStatus, ScanReport
 from tests.server.builders import NOW, Make, report
 
 SUBJECTS = ("authorized_key", "private_key", "known_host")
@@ -64,13 +64,17 @@ class Keys:
         )
 
     def visit(self, host: Any, *matches: RuleMatch, is_complete: bool = True) -> None:
+        sent = self.report(host, *matches, is_complete=is_complete)
+        assert self.ingest(sent, self.now)
+
+    def report(self, host: Any, *matches: RuleMatch, is_complete: bool = True) -> ScanReport:
+        """Of a visit a minute after the one before."""
         self.now += timedelta(minutes=1)
         scan = self.make.scan(host, status="running", in_flight=True, expires_at=self.now + timedelta(hours=1))
         state = CollectorState.OK if is_complete else CollectorState.PARTIAL
         collectors = [CollectorStatus(subject=subject, state=state) for subject in SUBJECTS]
         states = [RuleStatus(rule_id=str(rule.pk), state=RuleState.PASS) for rule in self.rules.values()]
-        sent = report(scan, *matches, rules=states, collectors=collectors, finished_at=self.now)
-        assert self.ingest(sent, self.now)
+        return report(scan, *matches, rules=states, collectors=collectors, finished_at=self.now)
 
 
 def _part(record: dict[str, Any], name: str) -> dict[str, Any]:

@@ -92,3 +92,28 @@ def test_a_batch_counts_its_scans_by_status(make, redis):
 
     assert counts_of(paused) == {"done": 1, "queued": 2}
     assert counts_of(with_counts(ScanBatch.objects.exclude(pk=batch.id)).get()) == {"queued": 1}
+
+
+def test_whoever_is_limited_to_hosts_is_told_the_counts_of_those(make, redis):
+    from sandfly_web.inventory.models import Tag
+    from sandfly_web.inventory.scope import limited_to
+    from sandfly_web.scans.models import Schedule, ScheduledHost
+    from sandfly_web.scans.queue.overview import with_hosts
+
+    schedule, tag = make.schedule(), Tag.objects.create(name="mine")
+    mine, *others = [make.host() for _ in range(3)]
+    mine.tags.add(tag)
+    for host in (mine, *others):
+        ScheduledHost.objects.create(schedule=schedule, host=host, next_due_at=NOW - timedelta(hours=1))
+        make.scan(host, schedule=schedule, status="done", observed_at=NOW - timedelta(minutes=1))
+    ScheduledHost.objects.filter(host=mine).update(next_due_at=NOW + timedelta(hours=1))
+
+    with limited_to((frozenset({tag.pk}),)):
+        seen = look(NOW)
+        [row] = with_hosts(Schedule.objects.all())
+    [own], [whole] = seen.schedules, look(NOW).schedules
+
+    assert (own.hosts, own.due, own.visited, row.host_count) == (1, 0, 1, 1)
+    assert (own.next_due_at, row.due) == (NOW + timedelta(hours=1), NOW + timedelta(hours=1))
+    assert (whole.hosts, whole.due, whole.visited) == (3, 2, 3)
+    assert (seen.ingest_depth, {zone.queued for zone in seen.zones}) == (None, {None})

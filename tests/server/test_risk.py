@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from sandfly_web.findings import services
 from sandfly_web.findings.allowlist.services import end
@@ -103,6 +105,20 @@ def test_the_hourly_count_repairs_what_was_written_past_the_services(make):
 
     assert risk_of(host.pk).risk == 1
     assert HostRisk.objects.count() == 2
+
+
+def test_all_hosts_are_counted_in_parts_so_that_ingest_waits_for_few_of_them(make, monkeypatch):
+    monkeypatch.setattr("sandfly_web.findings.risk.PART_HOSTS", 2)
+    for _ in range(5):
+        make.finding(make.host(), level="critical")
+    HostRisk.objects.all().delete()
+
+    with CaptureQueriesContext(connection) as queries:
+        weigh(None)
+
+    locks = [query["sql"] for query in queries.captured_queries if "FOR UPDATE" in query["sql"]]
+    assert len(locks) == 3
+    assert [row.risk for row in HostRisk.objects.all()] == [60] * 5
 
 
 def test_weighing_no_hosts_asks_nothing(django_assert_num_queries):

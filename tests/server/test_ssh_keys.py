@@ -14,6 +14,8 @@ from sandfly_web.findings.models import Finding
 from sandfly_web.findings.ssh_keys.models import KeyTag, KeyZone, SshAccount, SshKey, SshKeyPlace, is_live
 from sandfly_web.findings.ssh_keys.services import add_key, hashes, set_standing
 from sandfly_web.inventory.models import Tag
+from sandfly_web.scans.ingest import ingest_reports
+from scanners.contract import encode
 from tests.server.builders import Make
 from tests.server.keys import Keys, mark, public_key
 
@@ -105,6 +107,26 @@ def test_a_visit_that_changes_nothing_asks_no_more_for_many_keys_than_for_one(ke
         counts.append(len([query for query in captured if "ssh_keys" in query["sql"]]))
 
     assert counts[0] == counts[1] <= 4
+
+
+def test_keys_of_many_hosts_stored_together_are_asked_for_as_those_of_two(keys: Keys) -> None:
+    KeyZone.objects.create(name="Web").host_tags.add(tag := Tag.objects.create(name="web"))
+    hosts = [keys.make.host() for _ in range(6)]
+    for host in hosts:
+        host.tags.add(tag)
+        keys.visit(host, keys.authorized("root", "k"))
+    set_standing(SshKey.objects.get(fingerprint=mark("k")), "banned", "leaked", None)
+    counts = []
+    for number in (2, 6):
+        sent = [encode(keys.report(host, keys.authorized("root", "k"))) for host in hosts[:number]]
+        with CaptureQueriesContext(connection) as captured:
+            ingest_reports(sent, keys.now)
+        counts.append(len([query for query in captured if "ssh_keys" in query["sql"]]))
+
+    assert counts[0] == counts[1] <= 3
+    assert set(Finding.objects.filter(title="Banned SSH key").values_list("host", flat=True)) == {
+        host.pk for host in hosts
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,15 @@
 """What a visit saw of SSH keys: places are brought up to date, and what policies forbid becomes findings.
 
-Called by ingest in its transaction, after the records. Without key records it asks nothing; with them three queries,
-and a few more where policies are about the host, where keys changed or where a removal waits.
+Called by ingest in its transaction, after the records. Without key records it asks nothing; with them four queries
+however many reports are stored together, and a few more for each host whose keys changed or where a removal waits.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Exists, F, OuterRef, Q
@@ -48,21 +49,45 @@ EVIDENCE = (
 )
 
 
-def key_sightings(
-    visit: Visit, observations: Iterable[Observation], changed: Collection[str], allowlist: Sequence[Entry]
-) -> list[Sighting]:
-    """Bring keys of the visited host up to date; returns what policies say of those that the visit saw.
+class Look(NamedTuple):
+    """A visit, what it saw, and the subjects of which it brought something new or ended something."""
 
-    `changed` are the subjects of which the visit brought something new or ended something.
+    visit: Visit
+    observations: Iterable[Observation]
+    changed: Collection[str]
+    allowlist: Sequence[Entry]
+
+    @property
+    def is_changed(self) -> bool:
+        return bool(set(self.changed) & set(SUBJECTS))
+
+    @property
+    def is_about_keys(self) -> bool:
+        return self.is_changed or any(seen.subject in SUBJECTS for seen in self.observations)
+
+
+def key_sightings(looks: Sequence[Look]) -> list[list[Sighting]]:
+    """Bring keys of the visited hosts up to date; returns, by visit, what policies say of those that it saw.
+
+    The visits are of different hosts.
     """
-    is_seen = any(seen.subject in SUBJECTS for seen in observations)
-    is_changed = bool(set(changed) & set(SUBJECTS))
-    if not (is_seen or is_changed):
-        return []
-    if is_changed or not SshKeyPlace.objects.filter(host=visit.host_id, is_current=True).exists():
-        derive_keys(visit.host_id, visit.observed_at)
-        finish_steps(visit.host_id, visit.observed_at)
-    return _capped(visit.host_id, _faults(visit, allowlist))
+    asked = [look for look in looks if look.is_about_keys]
+    found: dict[uuid.UUID, list[Sighting]] = {}
+    if asked:
+        _bring_up_to_date(asked)
+        found = _faults(asked)
+    return [_capped(look.visit.host_id, found.get(look.visit.host_id, [])) for look in looks]
+
+
+def _bring_up_to_date(looks: Sequence[Look]) -> None:
+    """Those whose keys changed, or were never derived."""
+    same = [look.visit.host_id for look in looks if not look.is_changed]
+    current = SshKeyPlace.objects.filter(host=OuterRef("pk"), is_current=True)
+    known = set(Host.objects.filter(Exists(current), pk__in=same).values_list("pk", flat=True)) if same else set()
+    for look in looks:
+        if look.visit.host_id not in known:
+            derive_keys(look.visit.host_id, look.visit.observed_at)
+            finish_steps(look.visit.host_id, look.visit.observed_at)
 
 
 def read_zones() -> list[Zone]:
@@ -83,26 +108,31 @@ def _ids(values: Iterable[int | None]) -> frozenset[int]:
     return frozenset(value for value in values if value is not None)
 
 
-def _faults(visit: Visit, allowlist: Sequence[Entry]) -> list[Sighting]:
+def _faults(looks: Sequence[Look]) -> dict[uuid.UUID, list[Sighting]]:
+    """By host."""
     zones = read_zones()
-    places = list(_places(visit, is_everything=bool(zones)))
+    places = list(_places([look.visit for look in looks], is_everything=bool(zones)))
     if not places:
-        return []
-    tags = frozenset(Host.tags.through.objects.filter(host=visit.host_id).values_list("tag_id", flat=True))
-    found: dict[str, Sighting] = {}
+        return {}
+    allowlists = {look.visit.host_id: look.allowlist for look in looks}
+    tags: dict[uuid.UUID, set[int]] = defaultdict(set)
+    hosts = {place.host_id for place in places}
+    for host, tag in Host.tags.through.objects.filter(host__in=hosts).values_list("host_id", "tag_id"):
+        tags[host].add(tag)
+    found: dict[uuid.UUID, dict[str, Sighting]] = defaultdict(dict)
     for place in places:
         placed = Placed(
             _ids(place.key_tags), place.key.standing, place.kind == SshKeyPlace.Kind.AUTHORIZED, place.is_current
         )
-        for verdict in verdicts(placed, tags, zones):
-            sighting = _sighting(visit.host_id, place, verdict, allowlist)
-            found.setdefault(sighting.fingerprint, sighting)
-    return list(found.values())
+        for verdict in verdicts(placed, frozenset(tags[place.host_id]), zones):
+            sighting = _sighting(place.host_id, place, verdict, allowlists[place.host_id])
+            found[place.host_id].setdefault(sighting.fingerprint, sighting)
+    return {host: list(sightings.values()) for host, sightings in found.items()}
 
 
-def _places(visit: Visit, *, is_everything: bool) -> Any:
-    """Those that the visit saw and that a policy may be about, and those where a protected key was and is not."""
-    seen = Q(is_current=True, record__last_scan=visit.scan_id)
+def _places(visits: Sequence[Visit], *, is_everything: bool) -> Any:
+    """Those that the visits saw and that a policy may be about, and those where a protected key was and is not."""
+    seen = Q(is_current=True, record__last_scan__in=[visit.scan_id for visit in visits])
     if is_everything:
         # What identifies a host or a TLS server lives where it serves.
         seen &= Q(key__use=SshKey.Use.USER) | Q(key__standing=SshKey.Standing.BANNED)
@@ -118,7 +148,8 @@ def _places(visit: Visit, *, is_everything: bool) -> Any:
         key__standing=SshKey.Standing.PROTECTED,
         ended_at__gte=F("key__standing_at"),
     )
-    places = SshKeyPlace.objects.filter(seen | gone, host=visit.host_id, key__isnull=False)
+    hosts = [visit.host_id for visit in visits]
+    places = SshKeyPlace.objects.filter(seen | gone, host__in=hosts, key__isnull=False)
     return (
         places.select_related("key", "account").annotate(key_tags=ArrayAgg("key__tags", distinct=True)).order_by("pk")
     )

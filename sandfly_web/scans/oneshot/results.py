@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from sandfly_web.findings import meddling
 from sandfly_web.findings.fingerprint import fingerprint
+from sandfly_web.findings.interference import words
 from sandfly_web.rules.compiled import CompiledRule, RuleType
 from sandfly_web.rules.explain import render
 from sandfly_web.rules.indicators.verify import level_of
@@ -112,19 +112,19 @@ def host_key_finding(label: str, report: ScanReport) -> dict[str, Any]:
 
 
 def interference_finding(label: str, report: ScanReport, interference: Interference) -> dict[str, Any]:
-    told = meddling.tell(interference)
+    told = words.tell(interference)
     identity = {"what": str(interference.what)}
-    names = {"id": meddling.RULE_NAME, "name": meddling.RULE_NAME, "title": meddling.TITLE}
+    names = {"id": words.RULE_NAME, "name": words.RULE_NAME, "title": words.TITLE}
     return {
         "type": "finding",
         "host": label,
-        "rule": {**names, "level": told.level, "tags": meddling.TAGS},
+        "rule": {**names, "level": told.level, "tags": words.TAGS},
         "status": str(RuleState.ALERT),
         "explanation": told.explanation,
-        "subject": {"kind": meddling.SUBJECT, **identity, "out_of_memory": interference.out_of_memory},
+        "subject": {"kind": words.SUBJECT, **identity, "out_of_memory": interference.out_of_memory},
         "truncated": [],
         "unknown": {},
-        "fingerprint": fingerprint(meddling.RULE_NAME, label, meddling.SUBJECT, identity),
+        "fingerprint": fingerprint(words.RULE_NAME, label, words.SUBJECT, identity),
         "observed_at": report.finished_at.isoformat(),
     }
 

@@ -132,7 +132,10 @@ class ProgressSerializer(serializers.Serializer[Any]):
 
 
 class QueueSerializer(serializers.Serializer[Any]):
-    """What waits and what runs. Numbers of the broker are null while it is away; `broker_fault` then says why."""
+    """What waits and what runs. Numbers of the broker are null while it is away; `broker_fault` then says why.
+
+    They are null, too, for those who may know only of some hosts: it counts what belongs to all.
+    """
 
     zones = ZoneQueueSerializer(many=True)
     schedules = ProgressSerializer(many=True)

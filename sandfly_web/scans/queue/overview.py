@@ -9,14 +9,26 @@ from typing import Any
 from django.conf import settings
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import connection
-from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
-from django.db.models.functions import JSONObject
+from django.db.models import (
+    Count,
+    DurationField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+)
+from django.db.models.functions import Coalesce, JSONObject
 from redis.exceptions import RedisError
 
 from sandfly_web.broker import redis_client
 from sandfly_web.inventory.models import Zone
 from sandfly_web.inventory.scope import present_limit
-from sandfly_web.scans.models import Scan, ScanBatch, Schedule
+from sandfly_web.scans.models import Scan, ScanBatch, Schedule, ScheduledHost
 from scanners.contract import INGEST_QUEUE, zone_queue
 
 WAITING = Q(status=Scan.Status.QUEUED, dispatched_at__isnull=True)
@@ -81,6 +93,18 @@ def with_counts(batches: QuerySet[ScanBatch]) -> QuerySet[Any]:
     )
 
 
+def with_hosts(schedules: QuerySet[Schedule]) -> QuerySet[Any]:
+    """With the number of each one's hosts and when the first of them is due; no query of its own.
+
+    Call it within the request, as `with_counts`.
+    """
+    rows = ScheduledHost.objects.filter(schedule=OuterRef("pk")).order_by().values("schedule")
+    return schedules.annotate(
+        host_count=Coalesce(Subquery(rows.values(hosts=Count("pk"))), 0),
+        due=Subquery(rows.values(first=Min("next_due_at"))),
+    )
+
+
 def known_batches(batches: QuerySet[ScanBatch]) -> QuerySet[ScanBatch]:
     """Those with a scan of a host that the request may know of."""
     if present_limit() is None:
@@ -116,6 +140,9 @@ def _zones(now: datetime) -> dict[int, ZoneQueue]:
 
 def _ask_broker(zones: dict[int, ZoneQueue]) -> tuple[int | None, str]:
     """Depth of the ingest queue, and why it is not known; fills in the queues' lengths."""
+    if present_limit() is not None:
+        # It counts those of all hosts.
+        return None, ""
     try:
         with redis_client() as redis, redis.pipeline(transaction=False) as pipe:
             for queue in zones.values():
@@ -130,11 +157,13 @@ def _ask_broker(zones: dict[int, ZoneQueue]) -> tuple[int | None, str]:
 
 
 def _schedules(now: datetime) -> list[Progress]:
-    schedules = Schedule.objects.annotate(
-        hosts=Count("scheduled_hosts"),
-        due=Count("scheduled_hosts", filter=Q(scheduled_hosts__next_due_at__lte=now)),
-        next_due=Min("scheduled_hosts__next_due_at"),
-    )
+    hosts = {
+        row["schedule"]: row
+        for row in ScheduledHost.objects.order_by()
+        .values("schedule")
+        .annotate(hosts=Count("pk"), due=Count("pk", filter=Q(next_due_at__lte=now)), next_due=Min("next_due_at"))
+    }
+    none: dict[str, Any] = {"hosts": 0, "due": 0, "next_due": None}
     unfinished = dict(
         Scan.objects.filter(status__in=Scan.UNFINISHED, schedule__isnull=False)
         .order_by()
@@ -143,8 +172,9 @@ def _schedules(now: datetime) -> list[Progress]:
     )
     visited = _visited(now)
     return [
-        Progress(one, one.hosts, one.due, unfinished.get(one.pk, 0), visited.get(one.pk, 0), one.next_due)
-        for one in schedules
+        Progress(one, row["hosts"], row["due"], unfinished.get(one.pk, 0), visited.get(one.pk, 0), row["next_due"])
+        for one in Schedule.objects.all()
+        for row in (hosts.get(one.pk, none),)
     ]
 
 
@@ -157,6 +187,10 @@ _VISITED = """
 
 
 def _visited(now: datetime) -> dict[int, int]:
+    if present_limit() is not None:
+        interval = ExpressionWrapper(F("schedule__interval_s") * timedelta(seconds=1), output_field=DurationField())
+        recent = Scan.objects.filter(schedule__isnull=False, observed_at__gt=Value(now) - interval).order_by()
+        return dict(recent.values_list("schedule").annotate(rows=Count("host", distinct=True)))
     with connection.cursor() as cursor:
         cursor.execute(_VISITED, [now])
         return dict(cursor.fetchall())

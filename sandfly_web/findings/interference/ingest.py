@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from sandfly_web.findings.fingerprint import content_digest, fingerprint
-from sandfly_web.findings.meddling import RULE_NAME, SUBJECT, TAGS, TITLE, tell
+from sandfly_web.findings.interference.words import RULE_NAME, SUBJECT, TAGS, TITLE, tell
 from sandfly_web.findings.sightings import Sighting
 from scanners.contract import ScanReport
 

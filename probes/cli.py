@@ -4,6 +4,7 @@ build [ARCH…|all|host|legacy]   builds what is not current; without a word `al
                          for Linux before 3.2
 list [--format json]     architectures with size and SHA-256; as JSON also with the names that other tools will see
 guard --output DIR [ARCH…]  writes the files of the guard for owners of hosts; without a word for all and legacy builds
+sbom --output DIR [ARCH…]  writes CycloneDX documents of these probes (all without a word) and of the server
 reference                writes fields.json and the tables of README.md from what the probe says of itself
 check                    exit code 1 when these are not current
 """
@@ -29,6 +30,7 @@ from probes.build import (
 )
 from probes.guard import DEFAULTS, KitOptions, published_json, write_kit
 from probes.reference import check_reference, write_reference
+from probes.sbom import write_sboms
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         "build": lambda: _build(rest),
         "list": lambda: _list(rest),
         "guard": lambda: _guard(rest),
+        "sbom": lambda: _sbom(rest),
         "reference": write_reference,
         "check": check_reference,
     }
@@ -81,6 +84,19 @@ def _guard(rest: Sequence[str]) -> list[str]:
     except (OSError, ValueError) as error:
         return [f"The guard cannot be written: {error}"]
     sys.stdout.writelines(f"{path}\n" for path in written)
+    return []
+
+
+def _sbom(rest: Sequence[str]) -> list[str]:
+    parser = argparse.ArgumentParser(prog="probes sbom")
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--output", type=Path, required=True)
+    chosen = parser.parse_args(rest)
+    arches = dict.fromkeys(arch for name in chosen.names or ["all"] for arch in _meant(name))
+    try:
+        sys.stdout.writelines(f"{path}\n" for path in write_sboms(chosen.output, list(arches)))
+    except (OSError, ValueError) as error:
+        return [f"The SBOM cannot be written: {error}"]
     return []
 
 

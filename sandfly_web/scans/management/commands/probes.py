@@ -1,4 +1,4 @@
-"""`manage.py probes build|list|guard`: the builds of the probe, as `python -m probes.build` makes them."""
+"""`manage.py probes build|list|guard|sbom`: the builds of the probe, as `python -m probes.build` makes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from probes.cli import main
 
 
 class Command(BaseCommand):
-    help = "Build the probe, list the builds with size and SHA-256, or write the guard for owners of hosts."
+    help = "Build the probe, list the builds with size and SHA-256, write the guard for owners of hosts, or the SBOM."
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -27,6 +27,9 @@ class Command(BaseCommand):
         guard.add_argument("--output", required=True, help="directory to write them into")
         guard.add_argument("--user", help="the account on the host (default: sandfly)")
         guard.add_argument("--directory", help="where probes are put on the host (default: /var/lib/sandfly-guard)")
+        sbom = actions.add_parser("sbom", help="what probes and server are made of, as CycloneDX")
+        sbom.add_argument("arch", nargs="*", help="architectures, or `host` (default: all)")
+        sbom.add_argument("--output", required=True, help="directory to write it into")
 
     def handle(self, *args: Any, **options: Any) -> None:
         words = [options["action"], *options.get("arch", [])]

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
-Action = Literal["acknowledge", "assign", "comment", "close", "false_positive", "reopen"]
+Action = Literal["acknowledge", "assign", "comment", "close", "false_positive", "reopen", "snooze", "unsnooze"]
 BaselineState = Literal["draft", "enforced", "paused"]
 Become = Literal["auto", "none", "sudo", "su", "doas"]
 ChangeKind = Literal["appeared", "gone", "changed"]
@@ -19,7 +19,17 @@ Clock = Literal["host", "scanner"]
 CredentialKind = Literal["password", "private_key", "certificate", "vault"]
 Draft = Literal["exact", "thing", "rule"]
 FindingEventEnum = Literal[
-    "created", "reopened", "acknowledged", "assigned", "commented", "closed", "false_positive", "allowed", "collected"
+    "created",
+    "reopened",
+    "acknowledged",
+    "assigned",
+    "commented",
+    "snoozed",
+    "woke",
+    "closed",
+    "false_positive",
+    "allowed",
+    "collected",
 ]
 FindingStatus = Literal["open", "acknowledged", "closed", "false_positive", "allowed"]
 HostKeyStatus = Literal["pinned", "rejected"]
@@ -106,6 +116,7 @@ class Baseline(Struct, frozen=True, kw_only=True):
     model_hosts: tuple[UUID, ...] | UnsetType = UNSET
     tags: tuple[str, ...] | UnsetType = UNSET
     ignore_containers: bool | UnsetType = UNSET
+    ignore_allowed: bool | UnsetType = UNSET
     report_missing: bool | UnsetType = UNSET
     auto_append: bool | UnsetType = UNSET
     state: str
@@ -296,6 +307,7 @@ class Export(Struct, frozen=True, kw_only=True):
     subjects: dict[str, str]
     level: str | UnsetType = UNSET
     ignore_containers: bool | UnsetType = UNSET
+    ignore_allowed: bool | UnsetType = UNSET
     report_missing: bool | UnsetType = UNSET
     entries: tuple[dict[str, Any], ...]
 
@@ -338,6 +350,8 @@ class Finding(Struct, frozen=True, kw_only=True):
     close_reason: str
     closed_at: datetime | None
     allowed_by: UUID | None
+    snoozed_until: datetime | None
+    woke_at: datetime | None
     first_seen_at: datetime
     last_seen_at: datetime
     count: int
@@ -365,6 +379,8 @@ class FindingDetail(Struct, frozen=True, kw_only=True):
     close_reason: str
     closed_at: datetime | None
     allowed_by: UUID | None
+    snoozed_until: datetime | None
+    woke_at: datetime | None
     first_seen_at: datetime
     last_seen_at: datetime
     count: int
@@ -675,7 +691,10 @@ class Progress(Struct, frozen=True, kw_only=True):
 
 
 class Queue(Struct, frozen=True, kw_only=True):
-    """What waits and what runs. Numbers of the broker are null while it is away; `broker_fault` then says why."""
+    """What waits and what runs. Numbers of the broker are null while it is away; `broker_fault` then says why.
+
+    They are null, too, for those who may know only of some hosts: it counts what belongs to all.
+    """
 
     zones: tuple[ZoneQueue, ...]
     schedules: tuple[Progress, ...]
@@ -860,13 +879,14 @@ class Schedule(Struct, frozen=True, kw_only=True):
     nice: int | UnsetType = UNSET
     cpu_percent: int | UnsetType = UNSET
     deadline_s: int | UnsetType = UNSET
-    rule_types: tuple[str, ...]
+    rule_types: tuple[str, ...] | UnsetType = UNSET
     rule_tags: tuple[str, ...] | UnsetType = UNSET
     excluded_rule_tags: tuple[str, ...] | UnsetType = UNSET
     excluded_rules: tuple[str, ...] | UnsetType = UNSET
     rule_percent: int | UnsetType = UNSET
     always_rules: tuple[str, ...] | UnsetType = UNSET
     is_deep: bool | UnsetType = UNSET
+    is_drift_check: bool | UnsetType = UNSET
     host_tags: tuple[str, ...] | UnsetType = UNSET
     zones: tuple[str, ...] | UnsetType = UNSET
     max_cpu_s: int | UnsetType = UNSET

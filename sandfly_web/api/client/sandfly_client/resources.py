@@ -166,6 +166,7 @@ class Baselines:
         model_hosts: Sequence[UUID] | UnsetType = UNSET,
         tags: Sequence[str] | UnsetType = UNSET,
         ignore_containers: bool | UnsetType = UNSET,
+        ignore_allowed: bool | UnsetType = UNSET,
         report_missing: bool | UnsetType = UNSET,
         auto_append: bool | UnsetType = UNSET,
         idempotency_key: str | None = None,
@@ -184,6 +185,7 @@ class Baselines:
                     "model_hosts": model_hosts,
                     "tags": tags,
                     "ignore_containers": ignore_containers,
+                    "ignore_allowed": ignore_allowed,
                     "report_missing": report_missing,
                     "auto_append": auto_append,
                 }
@@ -206,6 +208,7 @@ class Baselines:
         model_hosts: Sequence[UUID] | UnsetType = UNSET,
         tags: Sequence[str] | UnsetType = UNSET,
         ignore_containers: bool | UnsetType = UNSET,
+        ignore_allowed: bool | UnsetType = UNSET,
         report_missing: bool | UnsetType = UNSET,
         auto_append: bool | UnsetType = UNSET,
     ) -> models.Baseline:
@@ -223,6 +226,7 @@ class Baselines:
                     "model_hosts": model_hosts,
                     "tags": tags,
                     "ignore_containers": ignore_containers,
+                    "ignore_allowed": ignore_allowed,
                     "report_missing": report_missing,
                     "auto_append": auto_append,
                 }
@@ -240,6 +244,7 @@ class Baselines:
         model_hosts: Sequence[UUID] | UnsetType = UNSET,
         tags: Sequence[str] | UnsetType = UNSET,
         ignore_containers: bool | UnsetType = UNSET,
+        ignore_allowed: bool | UnsetType = UNSET,
         report_missing: bool | UnsetType = UNSET,
         auto_append: bool | UnsetType = UNSET,
     ) -> models.Baseline:
@@ -257,6 +262,7 @@ class Baselines:
                     "model_hosts": model_hosts,
                     "tags": tags,
                     "ignore_containers": ignore_containers,
+                    "ignore_allowed": ignore_allowed,
                     "report_missing": report_missing,
                     "auto_append": auto_append,
                 }
@@ -317,6 +323,7 @@ class Baselines:
         description: str | UnsetType = UNSET,
         level: str | UnsetType = UNSET,
         ignore_containers: bool | UnsetType = UNSET,
+        ignore_allowed: bool | UnsetType = UNSET,
         report_missing: bool | UnsetType = UNSET,
         idempotency_key: str | None = None,
     ) -> models.Baseline:
@@ -333,6 +340,7 @@ class Baselines:
                     "subjects": subjects,
                     "level": level,
                     "ignore_containers": ignore_containers,
+                    "ignore_allowed": ignore_allowed,
                     "report_missing": report_missing,
                     "entries": entries,
                 }
@@ -792,6 +800,8 @@ class FindingEvents:
                 "created",
                 "false_positive",
                 "reopened",
+                "snoozed",
+                "woke",
             ]
         ]
         | UnsetType = UNSET,
@@ -832,6 +842,7 @@ class Findings:
         first_seen_before: datetime | UnsetType = UNSET,
         host: UUID | str | UnsetType = UNSET,
         host_tag: str | UnsetType = UNSET,
+        is_snoozed: bool | UnsetType = UNSET,
         is_unresolved: bool | UnsetType = UNSET,
         last_seen_after: datetime | UnsetType = UNSET,
         last_seen_before: datetime | UnsetType = UNSET,
@@ -843,6 +854,7 @@ class Findings:
         status: Sequence[Literal["acknowledged", "allowed", "closed", "false_positive", "open"]] | UnsetType = UNSET,
         subject: str | UnsetType = UNSET,
         tag: str | UnsetType = UNSET,
+        woke: bool | UnsetType = UNSET,
     ) -> Listing[models.Finding]:
         """What rules found. Worst first, then the last seen; every action writes an event with its actor."""
         return self._transport.listing(
@@ -856,6 +868,7 @@ class Findings:
                     "first_seen_before": first_seen_before,
                     "host": host,
                     "host_tag": host_tag,
+                    "is_snoozed": is_snoozed,
                     "is_unresolved": is_unresolved,
                     "last_seen_after": last_seen_after,
                     "last_seen_before": last_seen_before,
@@ -867,6 +880,7 @@ class Findings:
                     "status": status,
                     "subject": subject,
                     "tag": tag,
+                    "woke": woke,
                 }
             ),
         )
@@ -965,6 +979,38 @@ class Findings:
             idempotency_key=idempotency_key,
         )
 
+    def snooze(
+        self,
+        id: UUID | str,
+        *,
+        reason: str,
+        until: datetime | UnsetType = UNSET,
+        days: int | UnsetType = UNSET,
+        idempotency_key: str | None = None,
+    ) -> models.FindingDetail:
+        """Not now: out of the console's list until a time, or until a scan sees other evidence or a higher
+        severity.
+        """
+        return self._transport.call(
+            "POST",
+            f"/api/v1/findings/{part(id)}/snooze",
+            models.FindingDetail,
+            body=given({"until": until, "days": days, "reason": reason}),
+            idempotency_key=idempotency_key,
+        )
+
+    def unsnooze(
+        self, id: UUID | str, *, comment: str | UnsetType = UNSET, idempotency_key: str | None = None
+    ) -> models.FindingDetail:
+        """Now, after all."""
+        return self._transport.call(
+            "POST",
+            f"/api/v1/findings/{part(id)}/unsnooze",
+            models.FindingDetail,
+            body=given({"comment": comment}),
+            idempotency_key=idempotency_key,
+        )
+
     def triage(
         self,
         *,
@@ -974,6 +1020,8 @@ class Findings:
         reason: str | UnsetType = UNSET,
         comment: str | UnsetType = UNSET,
         assignee: str | UnsetType | None = UNSET,
+        until: datetime | UnsetType = UNSET,
+        days: int | UnsetType = UNSET,
         dry_run: bool | UnsetType = UNSET,
         expect: int | UnsetType = UNSET,
         idempotency_key: str | None = None,
@@ -996,6 +1044,8 @@ class Findings:
                     "reason": reason,
                     "comment": comment,
                     "assignee": assignee,
+                    "until": until,
+                    "days": days,
                     "dry_run": dry_run,
                     "expect": expect,
                 }
@@ -2057,7 +2107,6 @@ class Schedules:
         self,
         *,
         name: str,
-        rule_types: Sequence[models.RuleType],
         is_enabled: bool | UnsetType = UNSET,
         interval_s: int | UnsetType = UNSET,
         jitter_s: int | UnsetType = UNSET,
@@ -2069,12 +2118,14 @@ class Schedules:
         nice: int | UnsetType = UNSET,
         cpu_percent: int | UnsetType = UNSET,
         deadline_s: int | UnsetType = UNSET,
+        rule_types: Sequence[models.RuleType] | UnsetType = UNSET,
         rule_tags: Sequence[str] | UnsetType = UNSET,
         excluded_rule_tags: Sequence[str] | UnsetType = UNSET,
         excluded_rules: Sequence[str] | UnsetType = UNSET,
         rule_percent: int | UnsetType = UNSET,
         always_rules: Sequence[str] | UnsetType = UNSET,
         is_deep: bool | UnsetType = UNSET,
+        is_drift_check: bool | UnsetType = UNSET,
         host_tags: Sequence[str] | UnsetType = UNSET,
         zones: Sequence[str] | UnsetType = UNSET,
         max_cpu_s: int | UnsetType = UNSET,
@@ -2109,6 +2160,7 @@ class Schedules:
                     "rule_percent": rule_percent,
                     "always_rules": always_rules,
                     "is_deep": is_deep,
+                    "is_drift_check": is_drift_check,
                     "host_tags": host_tags,
                     "zones": zones,
                     "max_cpu_s": max_cpu_s,
@@ -2129,7 +2181,6 @@ class Schedules:
         id: int,
         *,
         name: str,
-        rule_types: Sequence[models.RuleType],
         is_enabled: bool | UnsetType = UNSET,
         interval_s: int | UnsetType = UNSET,
         jitter_s: int | UnsetType = UNSET,
@@ -2141,12 +2192,14 @@ class Schedules:
         nice: int | UnsetType = UNSET,
         cpu_percent: int | UnsetType = UNSET,
         deadline_s: int | UnsetType = UNSET,
+        rule_types: Sequence[models.RuleType] | UnsetType = UNSET,
         rule_tags: Sequence[str] | UnsetType = UNSET,
         excluded_rule_tags: Sequence[str] | UnsetType = UNSET,
         excluded_rules: Sequence[str] | UnsetType = UNSET,
         rule_percent: int | UnsetType = UNSET,
         always_rules: Sequence[str] | UnsetType = UNSET,
         is_deep: bool | UnsetType = UNSET,
+        is_drift_check: bool | UnsetType = UNSET,
         host_tags: Sequence[str] | UnsetType = UNSET,
         zones: Sequence[str] | UnsetType = UNSET,
         max_cpu_s: int | UnsetType = UNSET,
@@ -2180,6 +2233,7 @@ class Schedules:
                     "rule_percent": rule_percent,
                     "always_rules": always_rules,
                     "is_deep": is_deep,
+                    "is_drift_check": is_drift_check,
                     "host_tags": host_tags,
                     "zones": zones,
                     "max_cpu_s": max_cpu_s,
@@ -2213,6 +2267,7 @@ class Schedules:
         rule_percent: int | UnsetType = UNSET,
         always_rules: Sequence[str] | UnsetType = UNSET,
         is_deep: bool | UnsetType = UNSET,
+        is_drift_check: bool | UnsetType = UNSET,
         host_tags: Sequence[str] | UnsetType = UNSET,
         zones: Sequence[str] | UnsetType = UNSET,
         max_cpu_s: int | UnsetType = UNSET,
@@ -2246,6 +2301,7 @@ class Schedules:
                     "rule_percent": rule_percent,
                     "always_rules": always_rules,
                     "is_deep": is_deep,
+                    "is_drift_check": is_drift_check,
                     "host_tags": host_tags,
                     "zones": zones,
                     "max_cpu_s": max_cpu_s,

@@ -8,6 +8,8 @@ from celery import Celery
 from celery.signals import task_prerun
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sandfly_web.settings")
+# Celery would have Django check itself, drop what that says, and hold all pages of the console in memory for it.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 # Opening a connection costs more than storing a report.
 TASKS_PER_CONNECTION = 10_000

@@ -43,7 +43,21 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     data = request.getfixturevalue("data_dir")
     data.root.parent.chmod(0o711)
     with postgres.start(data) as running:
+        forget_crashes(running.url)
         yield running.url
+
+
+def forget_crashes(url: str) -> None:
+    """What tests write need not outlive the machine, and waits for no disk."""
+    import psycopg2
+
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            cursor.execute(f"ALTER SYSTEM SET {setting} = off")
+        cursor.execute("SELECT pg_reload_conf()")
+    connection.close()
 
 
 @pytest.fixture(scope="session")

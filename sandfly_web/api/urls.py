@@ -1,11 +1,12 @@
 """Routes of API v1."""
 
 from django.urls import path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
 from sandfly_web.accounts.api import TokenViewSet
 from sandfly_web.api import schema  # noqa: F401 - registers the description of token authentication
+from sandfly_web.api.document import DocumentView
 from sandfly_web.api.views import MeView
 from sandfly_web.findings.allowlist.api import AllowlistViewSet
 from sandfly_web.findings.api import (
@@ -82,7 +83,7 @@ urlpatterns = [
     path("queue", QueueView.as_view(), name="queue"),
     path("callback-secret", CallbackSecretView.as_view(), name="callback-secret"),
     path("me", MeView.as_view(), name="me"),
-    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("schema", DocumentView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="api:schema"), name="docs"),
     *router.urls,
 ]

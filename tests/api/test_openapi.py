@@ -49,6 +49,36 @@ def test_document_names_token_authentication_and_problem_answers() -> None:
     assert "application/problem+json" in operation["responses"]["400"]["content"]
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("accept", "kind", "suffix"),
+    [
+        ("application/vnd.oai.openapi", "application/vnd.oai.openapi; charset=utf-8", "yaml"),
+        ("application/vnd.oai.openapi+json", "application/vnd.oai.openapi+json", "json"),
+        ("*/*", "application/vnd.oai.openapi; charset=utf-8", "yaml"),
+    ],
+)
+def test_served_document_is_the_committed_one_in_either_form(accept: str, kind: str, suffix: str) -> None:
+    import yaml
+    from rest_framework.test import APIClient
+
+    answer = APIClient().get("/api/v1/schema", headers={"Accept": accept})
+
+    assert answer.headers["Content-Type"] == kind
+    assert answer.headers["Content-Disposition"] == f'inline; filename="sandfly API.{suffix}"'
+    assert yaml.load(answer.content, yaml.CSafeLoader) == yaml.load(COMMITTED.read_bytes(), yaml.CSafeLoader)
+
+
+@pytest.mark.django_db
+def test_the_document_is_made_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rest_framework.test import APIClient
+
+    first = APIClient().get("/api/v1/schema").content
+    monkeypatch.setattr("drf_spectacular.generators.SchemaGenerator.get_schema", None)
+
+    assert APIClient().get("/api/v1/schema").content == first
+
+
 LISTS = ("hosts", "findings", "scans", "batches", "rules", "records", "finding-events", "schedules", "forensic-records")
 
 

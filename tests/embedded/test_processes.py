@@ -94,3 +94,14 @@ def test_worker_refuses_a_zone_name_that_is_none():
 
     assert done.returncode == 1
     assert "is no zone name" in done.stderr
+
+
+def test_ingest_and_beat_have_their_tasks_and_hold_no_page_of_the_console():
+    script = (
+        "import sys; from sandfly_web.celery import app; app.loader.import_default_modules(); "
+        "print('sandfly_web.scans.ingest' in app.tasks, 'sandfly_web.urls' in sys.modules)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "CELERY_SKIP_CHECKS"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+
+    assert done.stdout.split() == ["True", "False"]

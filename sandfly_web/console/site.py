@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import DateTimeField
+from django.db.models import BooleanField, DateTimeField
 from django.http import Http404, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.text import capfirst
 from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.paginator import InfinitePaginator
 
 from sandfly_web.console.visible import visible
@@ -76,7 +78,9 @@ class ConsoleAdmin(ModelAdmin):
         return super().change_view(request, object_id)
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **options: Any) -> Any:
-        """Moments are typed in UTC, and say so, whatever they are told in elsewhere."""
+        """Moments are typed in UTC, and say so, whatever they are told in elsewhere. `is_enabled` is called Enabled."""
+        if isinstance(db_field, BooleanField):
+            options.setdefault("label", capfirst(str(db_field.verbose_name).removeprefix("is ")))
         made = super().formfield_for_dbfield(db_field, request, **options)
         if made is not None and isinstance(db_field, DateTimeField):
             made.help_text = f"{made.help_text} In UTC.".strip()
@@ -166,6 +170,14 @@ class ReadOnlyAdmin(ConsoleAdmin):
 
     def has_delete_permission(self, _request: HttpRequest, _obj: Model | None = None) -> bool:
         return False
+
+
+class StatementFilter(BooleanRadioFilter):
+    """By a field such as `is_enabled`, which people call Enabled."""
+
+    def __init__(self, field: Any, *others: Any) -> None:
+        super().__init__(field, *others)
+        self.title: str = str(field.verbose_name).removeprefix("is ")
 
 
 class LargeTable(InfinitePaginator):

@@ -14,7 +14,6 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import (
-    BooleanRadioFilter,
     ChoicesDropdownFilter,
     DropdownFilter,
     RelatedDropdownFilter,
@@ -25,7 +24,9 @@ from sandfly_web.accounts.actor import actor
 from sandfly_web.accounts.audit import record_access
 from sandfly_web.console.changespage import changes_context
 from sandfly_web.console.hostpage import host_context
-from sandfly_web.console.site import ConsoleAdmin
+from sandfly_web.console.reports.host import host_report
+from sandfly_web.console.reports.report import FORMATS, download
+from sandfly_web.console.site import ConsoleAdmin, StatementFilter
 from sandfly_web.console.templatetags.sandfly import ago, badge, duration, visible
 from sandfly_web.console.timelinepage import timeline_context
 from sandfly_web.console.visible import visible as visible_text
@@ -114,7 +115,7 @@ class HostAdmin(ConsoleAdmin):
         ("state", ChoicesDropdownFilter),
         ("zone", RelatedDropdownFilter),
         ("tags", RelatedDropdownFilter),
-        ("is_active", BooleanRadioFilter),
+        ("is_active", StatementFilter),
         ("origin", ChoicesDropdownFilter),
         RetiredFilter,
     ]
@@ -138,11 +139,13 @@ class HostAdmin(ConsoleAdmin):
         changes = self.admin_site.admin_view(self.changes_view)
         timeline = self.admin_site.admin_view(self.timeline_view)
         ssh = self.admin_site.admin_view(self.ssh_view)
+        report = self.admin_site.admin_view(self.report_view)
         return [
             path("import/", view, name="inventory_host_import"),
             path("<path:object_id>/changes/", changes, name="inventory_host_changes"),
             path("<path:object_id>/timeline/", timeline, name="inventory_host_timeline"),
             path("<path:object_id>/ssh/", ssh, name="inventory_host_ssh"),
+            path("<path:object_id>/report/", report, name="inventory_host_report"),
             *super().get_urls(),
         ]
 
@@ -172,6 +175,18 @@ class HostAdmin(ConsoleAdmin):
         record_access(host)
         context = ssh_context(host, request.GET.get("account", ""), request.GET.get("direction", ""))
         return self.render_page(request, "console/pages/host_ssh.html", f"SSH keys of {host.name}", context)
+
+    def report_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The host as it is now, to print or to take away."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        host = self.require(request, object_id)
+        record_access(host)
+        report = host_report(host, request.user, timezone.now())
+        if (kind := request.GET.get("format", "")) in FORMATS:
+            return download(report, kind)
+        context = {"report": report, "formats": FORMATS}
+        return self.render_page(request, "console/pages/report.html", f"Report on {host.name}", context)
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
         """A text with hosts; first what it says, then the hosts are added."""
@@ -461,7 +476,7 @@ class DiscoveryAdmin(ConsoleAdmin):
     @display(description="Next sweep", ordering="next_sweep_at")
     def next_sweep(self, discovery: Discovery) -> SafeString | str:
         if not discovery.is_enabled:
-            return "off"
+            return "disabled"
         return ago(discovery.next_sweep_at) if discovery.next_sweep_at else "with the next tick"
 
     def page_context(self, request: HttpRequest, thing: Any) -> dict[str, Any]:

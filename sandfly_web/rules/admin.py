@@ -9,13 +9,13 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, Q
 from django.urls import path
 from django.utils import timezone
-from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, TextFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, TextFilter
 from unfold.decorators import display
 
 from sandfly_web.console.attack.counting import CappedCount
 from sandfly_web.console.attack.page import attack_context
 from sandfly_web.console.rulefacts import parse_rule_facts
-from sandfly_web.console.site import ConsoleAdmin
+from sandfly_web.console.site import ConsoleAdmin, StatementFilter
 from sandfly_web.console.templatetags.sandfly import badge
 from sandfly_web.findings import snoozing
 from sandfly_web.findings.groups import first_groups
@@ -62,7 +62,7 @@ class RuleAdmin(ConsoleAdmin):
     list_filter = [
         ("type", ChoicesDropdownFilter),
         ("level", ChoicesDropdownFilter),
-        ("is_enabled", BooleanRadioFilter),
+        ("is_enabled", StatementFilter),
         ("origin", ChoicesDropdownFilter),
         TagFilter,
     ]

@@ -12,7 +12,6 @@ from django.urls import path
 from django.utils import timezone
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
-    BooleanRadioFilter,
     ChoicesDropdownFilter,
     RelatedDropdownFilter,
     TextFilter,
@@ -21,8 +20,10 @@ from unfold.decorators import display
 
 from sandfly_web.accounts.audit import record_access
 from sandfly_web.console.collected import json_lines
+from sandfly_web.console.reports.performance import DEFAULT_SPAN, SPANS, performance_report
+from sandfly_web.console.reports.report import FORMATS, download
 from sandfly_web.console.scanpage import cost_facts, scan_context
-from sandfly_web.console.site import ConsoleAdmin, LargeTable, ReadOnlyAdmin
+from sandfly_web.console.site import ConsoleAdmin, LargeTable, ReadOnlyAdmin, StatementFilter
 from sandfly_web.console.templatetags.sandfly import ago, badge, duration, visible
 from sandfly_web.scans import schedules, services
 from sandfly_web.scans.forms import ScheduleForm
@@ -111,16 +112,32 @@ class ScanAdmin(ReadOnlyAdmin):
     paginator = LargeTable
     list_disable_select_all = True
     list_fullwidth = True
+    list_before_template = "console/parts/performance_link.html"
     list_after_template = "console/parts/live_list.html"
     commands = {"cancel": ("scans.change_scan", cancel)}
 
     def get_urls(self) -> list[URLPattern]:
-        download = path(
+        forensics = path(
             "<path:object_id>/forensics.jsonl",
             self.admin_site.admin_view(self.download_forensics),
             name="scans_scan_forensics",
         )
-        return [download, *super().get_urls()]
+        performance = path(
+            "performance/", self.admin_site.admin_view(self.performance_view), name="scans_scan_performance"
+        )
+        return [forensics, performance, *super().get_urls()]
+
+    def performance_view(self, request: HttpRequest) -> HttpResponse:
+        """What scans cost, to print or to take away."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        span = request.GET.get("span", "")
+        span = span if span in SPANS else DEFAULT_SPAN
+        report = performance_report(span, timezone.now())
+        if (kind := request.GET.get("format", "")) in FORMATS:
+            return download(report, kind)
+        context = {"report": report, "formats": FORMATS, "spans": SPANS, "span": span}
+        return self.render_page(request, "console/pages/report.html", report.title, context)
 
     def download_forensics(self, request: HttpRequest, object_id: str) -> StreamingHttpResponse:
         """Everything that incident rules brought home; who fetched it is in the audit log."""
@@ -249,7 +266,7 @@ class ScheduleAdmin(ConsoleAdmin):
     @display(description="Next due", ordering="due")
     def next_due(self, schedule: Any) -> SafeString | str:
         if not schedule.is_enabled:
-            return "off"
+            return "disabled"
         if schedule.paused_at is not None:
             return "paused"
         return ago(schedule.due) if schedule.due else "with the next dispatch"
@@ -301,7 +318,7 @@ class ScanBatchAdmin(ReadOnlyAdmin):
     empty_text = "Scans that somebody asked for by hand or through the API are listed here together."
     list_display = ["asked", "requested_by", "shown_state", "scans"]
     list_select_related = ["requested_by"]
-    list_filter = [("is_tripped", BooleanRadioFilter)]
+    list_filter = [("is_tripped", StatementFilter)]
     ordering = ["-created_at", "id"]
     sortable_by: list[str] = []
     paginator = LargeTable

@@ -46,7 +46,10 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
     excluded_rules = names_field("Not these rules", "Names, separated by commas.")
     always_rules = names_field("Always these rules", "Names, separated by commas: they run whatever is drawn.")
     time_zone = forms.CharField(
-        label="Clock of the blackout", widget=UnfoldAdminTextInputWidget, help_text="Such as Europe/Berlin."
+        label="Time zone of these hours",
+        widget=UnfoldAdminTextInputWidget,
+        initial="UTC",
+        help_text="UTC, or a place such as Europe/Berlin.",
     )
 
     class Meta:
@@ -81,7 +84,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
         ]
         labels = {
             "blackout_start": "No visits from",
-            "blackout_end": "until",
+            "blackout_end": "No visits until",
             "rule_percent": "Percent of the rules",
             "priority": "Priority among waiting scans",
             "nice": "Nice value of the probe",
@@ -89,7 +92,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscripta
             "deadline_s": "Time (seconds)",
         }
         help_texts = {
-            "blackout_start": "Hours in which no visit begins, by the clock below; empty: none.",
+            "blackout_start": "Hours in which no visit begins, in the time zone below; empty: none.",
             "rule_percent": "5 to 100. Which ones is drawn anew every 15 minutes.",
         }
 

@@ -34,6 +34,8 @@ STILLS = {
     "host-keys": (WIDE, "dark"),
     "key-zones": ("1280x460", "light"),
     "scan": (WIDE, "light"),
+    "report": (WIDE, "light"),
+    "performance": (WIDE, "dark"),
     "rules": (WIDE, "light"),
     "rule": (WIDE, "dark"),
     "attack": (WIDE, "light"),

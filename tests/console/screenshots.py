@@ -51,6 +51,8 @@ PAGES = {
     "changes": "/inventory/host/?q=db2 then .field-shown_name a then a:has-text('What changed')",
     "timeline": f"{_HOST} then a:has-text('Timeline')",
     "host-keys": "/inventory/host/?q=build1 then .field-shown_name a then a.sf-button:has-text('SSH keys')",
+    "report": f"{_HOST} then a.sf-button:has-text('Report')",
+    "performance": "/scans/scan/performance/?span=30",
     "host-form": "/inventory/host/add/",
     "host-import": "/inventory/host/import/",
     "discoveries": "/inventory/discovery/",

@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 OWN = ["admin:index", "admin:rules_attack_changelist", "admin:scans_queue_changelist", "admin:password_change",
-       "admin:inventory_host_import", "admin:findings_finding_triage"]  # fmt: skip
-HOST_PAGES = ["changes", "timeline", "ssh"]
+       "admin:inventory_host_import", "admin:scans_scan_performance", "admin:findings_finding_triage"]  # fmt: skip
+HOST_PAGES = ["changes", "timeline", "ssh", "report"]
 # What a person who sees, hears or types misses: controls without a name, headings that skip a level.
 FAULTS = """() => {
     const isShown = (one) => one.checkVisibility({ visibilityProperty: true });

@@ -14,6 +14,7 @@ from django.utils.timesince import timesince
 
 from sandfly_web.console.visible import pieces
 from sandfly_web.findings.thing import thing
+from sandfly_web.rules.models import Severity
 
 if TYPE_CHECKING:
     from django.db.models.options import Options
@@ -176,3 +177,24 @@ def technique(tag: str) -> SafeString:
     is_id = name[:1] in "tgs" and name[1:2].isdigit()
     words = name.upper() if is_id else name.replace("_", " ").replace("-", " ")
     return format_html('<span class="sf-tag sf-attack" title="{}">{}</span>', f"MITRE ATT&CK: {words}", visible(words))
+
+
+@register.simple_tag
+def report_value(value: Any) -> SafeString | str:
+    """A value of a report: severities as badges, moments as such, host text without hidden characters."""
+    if isinstance(value, datetime):
+        return utc(value)
+    if value in Severity.values:
+        return badge(value)
+    return "\N{EN DASH}" if value in {None, ""} else visible(f"{value:.2f}" if isinstance(value, float) else str(value))
+
+
+@register.filter
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@register.filter
+def report_count(value: Any) -> int:
+    """A number of rows, told or counted."""
+    return value if isinstance(value, int) else len(value)

@@ -231,7 +231,7 @@ class KeyZoneAdmin(ConsoleAdmin):
 
     @display(description="State")
     def shown_state(self, zone: KeyZone) -> SafeString:
-        return badge("active" if zone.is_enabled else "quiet", "enabled" if zone.is_enabled else "off")
+        return badge("active" if zone.is_enabled else "quiet", "enabled" if zone.is_enabled else "disabled")
 
     @display(description="Hosts with")
     def hosts_with(self, zone: KeyZone) -> str:

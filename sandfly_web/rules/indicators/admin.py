@@ -8,11 +8,11 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.shortcuts import redirect
 from django.urls import path, reverse
-from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from sandfly_web.accounts.actor import actor
-from sandfly_web.console.site import ConsoleAdmin
+from sandfly_web.console.site import ConsoleAdmin, StatementFilter
 from sandfly_web.console.templatetags.sandfly import ago, badge, visible
 from sandfly_web.console.visible import visible as visible_text
 from sandfly_web.rules.indicators import services
@@ -69,7 +69,7 @@ class IndicatorListAdmin(ConsoleAdmin):
     form = ListForm
     list_display = ["shown_name", "severity", "state", "entries", "not_used", "shown_origin", "imported"]
     list_display_links = ["shown_name"]
-    list_filter = [("level", ChoicesDropdownFilter), ("is_enabled", BooleanRadioFilter)]
+    list_filter = [("level", ChoicesDropdownFilter), ("is_enabled", StatementFilter)]
     search_fields = ["name", "origin"]
     ordering = ["name"]
     list_fullwidth = True

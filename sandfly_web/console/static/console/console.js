@@ -159,6 +159,9 @@
     document.addEventListener("keydown", walk);
     document.addEventListener("click", chooseClock);
     tellTimes(document);
+    for (const button of document.querySelectorAll("[data-sf-print]")) {
+      button.addEventListener("click", () => window.print());
+    }
     // Back to a form as it was filled in, which the browser keeps.
     for (const button of document.querySelectorAll("[data-sf-back]")) {
       button.addEventListener("click", () => window.history.back());

@@ -175,8 +175,8 @@ class ReadOnlyAdmin(ConsoleAdmin):
 class StatementFilter(BooleanRadioFilter):
     """By a field such as `is_enabled`, which people call Enabled."""
 
-    def __init__(self, field: Any, *others: Any) -> None:
-        super().__init__(field, *others)
+    def __init__(self, field: Any, *others: Any, **named: Any) -> None:
+        super().__init__(field, *others, **named)
         self.title: str = str(field.verbose_name).removeprefix("is ")
 
 

@@ -245,3 +245,25 @@ def test_administrator_makes_users_who_may_sign_in_but_not_superusers(make: WebM
     assert (user.is_staff, user.is_superuser) == (True, False)
     assert user.has_perm("findings.change_finding")
     assert password_form.status_code == 403
+
+
+def test_what_may_be_switched_is_called_enabled_in_forms_and_filters(make: WebMake) -> None:
+    client = Client()
+    client.force_login(make.person("admin"))
+    make.host()
+
+    form = client.get(reverse("admin:scans_schedule_add")).content.decode()
+    listing = client.get(reverse("admin:rules_rule_changelist")).content.decode()
+
+    assert "Is enabled" not in form
+    assert "Enabled" in form
+    assert "By is enabled" not in listing
+    assert "By enabled" in listing
+
+
+def test_moments_are_typed_in_utc_and_hours_in_the_time_zone_that_is_said(make: WebMake) -> None:
+    client = Client()
+    client.force_login(make.person("admin"))
+
+    assert "Empty: never. In UTC." in client.get(reverse("admin:accounts_apitoken_add")).content.decode()
+    assert "Time zone of these hours" in client.get(reverse("admin:scans_schedule_add")).content.decode()

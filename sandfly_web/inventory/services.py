@@ -299,7 +299,7 @@ def hosts_at(lines: Iterable[str], options: HostOptions, *, most: int) -> list[H
 
 
 def import_hosts(candidates: Sequence[Candidate], options: HostOptions) -> AddedHosts:
-    """Add hosts that an inventory names, each with its own name and tags beside those of the options.
+    """Add hosts that an inventory names, each with its own name and place for the probe, tags beside the common ones.
 
     Hosts that are there stay as they are but for the tags, which they get too. Raises ValidationError.
     """
@@ -310,6 +310,7 @@ def import_hosts(candidates: Sequence[Candidate], options: HostOptions) -> Added
         for candidate in candidates:
             host = _new_host(candidate.target, options)
             host.name = candidate.name
+            host.staging_directory = candidate.staging_directory or options.staging_directory
             hosts[host.transport, host.address, host.port] = host
         Host.objects.bulk_create(
             [host for key, host in hosts.items() if key not in known], batch_size=INSERT_ROWS, ignore_conflicts=True
@@ -395,7 +396,7 @@ def _described(host: Host, options: HostOptions) -> dict[str, str]:
         "credential": str(options.credential or ""),
         "jump_host": str(options.jump_host or ""),
         "accept_new_host_key": str(options.accept_new_host_key),
-        "staging_directory": options.staging_directory,
+        "staging_directory": host.staging_directory,
         "tags": ", ".join(options.tags),
     }
 

@@ -158,6 +158,8 @@ def test_the_format_is_guessed(text, kind):
         ("web1 ansible_port=x\n", Format.ANSIBLE_INI, "line 1: web1: 'x' is no port"),
         ("web1 ansible_host='{{ ip }}'\n", Format.ANSIBLE_INI, "line 1: web1: its address is a template"),
         ('web1 name="x\n', Format.ANSIBLE_INI, "line 1: cannot be read"),
+        ("ip,staging_directory\n10.0.0.1,opt\n", Format.CSV, "line 2: 'opt' is no absolute path"),
+        ("web1 sandfly_staging_directory=/a/../b\n", Format.ANSIBLE_INI, "line 1: '/a/../b' is no absolute path"),
         ("all:\n  hosts: {a b: }\n", Format.ANSIBLE_YAML, "'a b' is no address"),
         ("all: [\n", Format.ANSIBLE_YAML, "not valid YAML"),
         ("Host web1\n  Port x\n", Format.SSH_CONFIG, "line 1: 'x' is no port"),
@@ -170,6 +172,20 @@ def test_what_cannot_be_read_is_named_by_its_line(text, kind, fault):
 
     assert parsed.fault_count >= 1
     assert fault in "\n".join(map(str, parsed.faults))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("hostname,ip,staging_directory\nweb1,10.0.0.1,/opt/scan\nweb2,10.0.0.2,\n", Format.CSV),
+        ("web1\nweb2\n[a]\nweb1\n[a:vars]\nsandfly_staging_directory=/opt/scan\n", Format.ANSIBLE_INI),
+        ("all: {hosts: {web1: {sandfly_staging_directory: /opt/scan}, web2: }}\n", Format.ANSIBLE_YAML),
+    ],
+)
+def test_an_inventory_names_the_place_for_the_probe(text, kind):
+    _, parsed = read_inventory(text, kind)
+
+    assert {c.name: c.staging_directory for c in parsed.candidates.values()} == {"web1": "/opt/scan", "web2": ""}
 
 
 def test_one_bad_line_does_not_spoil_the_rest():
@@ -218,6 +234,17 @@ class TestImporting:
         web = Host.objects.get(name="web9")
         assert (web.address, web.port, web.zone) == ("10.0.0.9", 22, zone)
         assert sorted(tag.name for tag in web.tags.all()) == ["import", "prod", "web"]
+
+    def test_hosts_get_their_place_for_the_probe_and_the_others_that_of_the_options(self, make):
+        _, parsed = read_inventory("ip,staging_dir\n10.0.0.1,/opt/scan\n10.0.0.2,\n")
+        options = HostOptions(zone=make.zone(), staging_directory="/srv")
+
+        services.import_hosts(list(parsed.candidates.values()), options)
+
+        assert list(Host.objects.order_by("address").values_list("staging_directory", flat=True)) == [
+            "/opt/scan",
+            "/srv",
+        ]
 
     def test_what_is_there_stays_and_only_gets_tags(self, make):
         zone = make.zone()

@@ -124,6 +124,17 @@ def test_all_pages_of_devices_and_virtual_machines_are_read(url: str) -> None:
     assert [path for path, _ in Handler.asked] == ["/api/dcim/devices/"] * 3 + ["/api/virtualization/virtual-machines/"]
 
 
+def test_a_custom_field_names_the_place_for_the_probe(url: str) -> None:
+    Handler.lists["/api/dcim/devices/"] = [
+        device(1, custom_fields={"sandfly_staging_directory": "/opt/scan"}),
+        device(2, custom_fields={"sandfly_staging_directory": None}),
+    ]
+
+    parsed = read_netbox(NetBox(url, TOKEN, kinds=["devices"]))
+
+    assert [candidate.staging_directory for candidate in parsed.candidates.values()] == ["/opt/scan", ""]
+
+
 def test_filters_go_with_every_page(url: str) -> None:
     Handler.lists["/api/dcim/devices/"][0]["status_is"] = "offline"
 

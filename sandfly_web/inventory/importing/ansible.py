@@ -21,6 +21,8 @@ RANGE = re.compile(r"\[([0-9]+|[a-zA-Z]):([0-9]+|[a-zA-Z])(?::([0-9]+))?\]")
 SECTION = re.compile(r"^\[([^\]:]+)(?::(children|vars|hosts))?\]\s*(?:#.*)?$")
 IMPLICIT = frozenset({"all", "ungrouped"})
 MAX_DEPTH = 32
+# Ansible's own remote_tmp is mostly a template, and a place where others may write.
+DIRECTORY_VARIABLE = "sandfly_staging_directory"
 LOCAL_CONNECTIONS = frozenset({"local", "docker", "podman", "winrm", "psrp", "network_cli", "httpapi", "netconf"})
 
 
@@ -212,4 +214,4 @@ def _add(parsed: Parsed, name: str, values: Mapping[str, str], tags: tuple[str, 
     except (TargetError, ValueError):
         parsed.fault(line, f"{name}: {address!r} is no address")
         return
-    parsed.add(Target(target.address, port), name, tags, line)
+    parsed.add(Target(target.address, port), name, tags, line, values.get(DIRECTORY_VARIABLE, ""))

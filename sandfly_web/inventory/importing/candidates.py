@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from sandfly_web.inventory.targets import MAX_HOSTS, Target, TargetError, parse_target
+from scanners.contract import DIRECTORY_PATTERN
 
 MAX_FAULTS = 200
 MAX_NAME_CHARS = 255
@@ -19,6 +20,7 @@ class Candidate:
     target: Target
     name: str
     tags: tuple[str, ...] = ()
+    staging_directory: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,23 +43,30 @@ class Parsed:
     fault_count: int = 0
     notes: list[str] = field(default_factory=list)
 
-    def add(self, target: Target, name: str, tags: tuple[str, ...], line: int) -> bool:
-        """Returns False when no more fit, which is then a fault."""
+    def add(self, target: Target, name: str, tags: tuple[str, ...], line: int, directory: str = "") -> bool:
+        """Returns False when no more fit, which is then a fault, as is a `directory` for the probe that is none."""
+        if directory and not is_directory(directory):
+            self.fault(line, f"{directory!r} is no absolute path for the probe")
+            return True
         key = (target.address.lower(), target.port)
         known = self.candidates.get(key)
         if known is None and len(self.candidates) >= MAX_HOSTS:
             self.fault(line, f"more than {MAX_HOSTS} hosts; import them in parts")
             return False
         first = known or Candidate(target, name[:MAX_NAME_CHARS] or target.label)
-        self.candidates[key] = Candidate(first.target, first.name, tuple(dict.fromkeys([*first.tags, *tags])))
+        self.candidates[key] = Candidate(
+            first.target, first.name, tuple(dict.fromkeys([*first.tags, *tags])), first.staging_directory or directory
+        )
         return True
 
-    def add_text(self, text: str, name: str, tags: tuple[str, ...], line: int, port: int | None = None) -> bool:
+    def add_text(
+        self, text: str, name: str, tags: tuple[str, ...], line: int, port: int | None = None, directory: str = ""
+    ) -> bool:
         """The hosts that an address or network means; returns False when no more fit."""
         try:
             for target in parse_target(text):
                 with_port = Target(target.address, port or target.port)
-                if not self.add(with_port, name, tags, line):
+                if not self.add(with_port, name, tags, line, directory):
                     return False
         except TargetError as error:
             self.fault(line, str(error))
@@ -72,6 +81,11 @@ class Parsed:
     def note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+
+def is_directory(text: str) -> bool:
+    """Whether it can be a host's `staging_directory`."""
+    return len(text) <= MAX_NAME_CHARS and re.fullmatch(DIRECTORY_PATTERN, text) is not None
 
 
 def tag_of(text: str) -> str:

@@ -25,6 +25,7 @@ COLUMNS = {
     ),
     "name": ("name", "hostname", "host_name", "label", "device"),
     "port": ("port", "ssh_port", "ansible_port"),
+    "directory": ("staging_directory", "staging_dir"),
     "tags": ("tags", "tag", "groups", "group", "labels", "role"),
 }
 SEPARATORS = ",;\t|"
@@ -90,7 +91,7 @@ def _add_row(parsed: Parsed, row: Mapping[str, str | None], found: Mapping[str, 
         parsed.fault(line, f"{cell('port')!r} is no port")
         return True
     tags = tuple(tag for word in cell("tags").replace(";", ",").split(",") if (tag := tag_of(word)))
-    return parsed.add_text(_without_prefix(address), name, tags, line, port)
+    return parsed.add_text(_without_prefix(address), name, tags, line, port, cell("directory"))
 
 
 def _without_prefix(address: str) -> str:

@@ -23,6 +23,8 @@ from sandfly_web.inventory.targets import Target, is_address
 from sandfly_web.scans.cleaning import clean_text
 
 PATHS = {"devices": "/api/dcim/devices/", "virtual-machines": "/api/virtualization/virtual-machines/"}
+# The custom field of a device or machine that names the place for the probe.
+DIRECTORY_FIELD = "sandfly_staging_directory"
 PAGE_ROWS = 500
 MAX_PAGES = 2000
 MAX_PAGE_BYTES = 64 << 20
@@ -94,7 +96,9 @@ def _add(parsed: Parsed, row: Any, number: int, port: int) -> None:
     labels += [
         _slug(row[part]) for part in ("role", "device_role", "platform", "site") if isinstance(row.get(part), dict)
     ]
-    parsed.add(Target(address, port), name, tuple(filter(None, map(tag_of, labels))), number)
+    own = row.get("custom_fields")
+    directory = str(own.get(DIRECTORY_FIELD) or "") if isinstance(own, dict) else ""
+    parsed.add(Target(address, port), name, tuple(filter(None, map(tag_of, labels))), number, directory)
 
 
 def _primary(row: dict[str, Any]) -> str:

@@ -608,6 +608,7 @@ class RuleMatch(Frozen, frozen=True, kw_only=True):
 class Cost(Frozen, frozen=True, kw_only=True):
     """What the visit cost: the probe's own account on the host, and bytes over the wire.
 
+    `clock_skew_s`: how far the host's clock is ahead of the worker's, to a second or so; None when no probe began.
     `indicator_candidates` are values that sets of the plan found, `indicator_matches` those that are on a list.
     """
 
@@ -615,6 +616,7 @@ class Cost(Frozen, frozen=True, kw_only=True):
     probe_cpu_s: float = 0.0
     probe_paused_s: float = 0.0
     probe_max_rss_bytes: int = 0
+    clock_skew_s: float | None = None
     uploaded_bytes: int = 0
     downloaded_bytes: int = 0
     indicator_candidates: int = 0

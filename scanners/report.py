@@ -76,6 +76,8 @@ class Report:
     matches: list[RuleMatch]
     rules: list[RuleStatus]
     collectors: list[CollectorStatus]
+    # How far the host's clock is ahead of ours, as seen when the first line came.
+    clock_skew_s: float | None = None
 
 
 @dataclass
@@ -106,6 +108,11 @@ class ReportReader:
         """How many processes the kernel had killed for lack of memory when the probe began, if it told."""
         told = self._header.host.get("oom_kills") if self._header else None
         return int(told) if isinstance(told, str) and COUNT.fullmatch(told) else None
+
+    @property
+    def started_at(self) -> float | None:
+        """By the host's clock, in epoch seconds; None before the first line has come."""
+        return self._header.started_at if self._header else None
 
     @property
     def pid(self) -> int | None:

@@ -63,6 +63,7 @@ class _Run:
     stderr: bytearray = field(default_factory=bytearray)
     stderr_seen: int = 0
     signal_name: str = ""
+    clock_skew_s: float | None = None
 
     def conduct(self, launched: Launched, plan_line: bytes) -> Report:
         # Standard input stays open, as its end tells the probe to stop. If it no longer reads, its status says why.
@@ -74,7 +75,9 @@ class _Run:
             self._check()
         status = self._wait()
         if self.reader.is_complete:
-            return self.reader.finish()
+            report = self.reader.finish()
+            report.clock_skew_s = self.clock_skew_s
+            return report
         raise self._explain(status)
 
     def _read(self) -> bool:
@@ -83,6 +86,8 @@ class _Run:
             return False
         chunk = self.process.read(wait_s)
         self.reader.feed(chunk.stdout)
+        if self.clock_skew_s is None and self.reader.started_at is not None:
+            self.clock_skew_s = round(self.reader.started_at - time.time(), 1)
         self._hear(chunk.stderr)
         return chunk.ended
 

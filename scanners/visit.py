@@ -417,7 +417,7 @@ class _Visit:
         self.interference = after_report(footer)
         self.cost = Cost(
             probe_wall_s=footer.wall_s, probe_cpu_s=footer.cpu_s, probe_paused_s=footer.paused_s,
-            probe_max_rss_bytes=footer.max_rss_bytes,
+            probe_max_rss_bytes=footer.max_rss_bytes, clock_skew_s=report.clock_skew_s,
         )  # fmt: skip
         if self.profile is not None:
             self.profile = msgspec.structs.replace(self.profile, is_root=report.header.uid == 0)

@@ -52,6 +52,10 @@ def steps(timings_s: dict[str, Any]) -> list[Step]:
     return result
 
 
+# What the start of a probe and the way home may take.
+AGREES_S = 5
+
+
 def is_time(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
@@ -66,6 +70,7 @@ class CostFacts:
     paused: str
     uploaded: str
     downloaded: str
+    clock: str
 
 
 def cost_facts(scan: Scan) -> CostFacts:
@@ -84,7 +89,17 @@ def cost_facts(scan: Scan) -> CostFacts:
         paused=seconds(read("probe_paused_s")),
         uploaded=size(read("uploaded_bytes")),
         downloaded=size(read("downloaded_bytes")),
+        clock=clock_words(cost.get("clock_skew_s")),
     )
+
+
+def clock_words(skew_s: Any) -> str:
+    """How the host's clock stood against the worker's. The start of a probe on a slow host takes a second itself."""
+    if not isinstance(skew_s, int | float) or isinstance(skew_s, bool):
+        return ""
+    if abs(skew_s) < AGREES_S:
+        return "agrees with the worker's"
+    return f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} the worker's"
 
 
 def seconds(value: float | None) -> str:

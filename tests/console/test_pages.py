@@ -76,7 +76,7 @@ def fill(make: WebMake) -> dict[str, Any]:
         host,
         status="done",
         timings_s={"connect": 0.3, "run": 1.2},
-        cost={"probe_cpu_s": 0.4, "probe_wall_s": 1.2, "probe_max_rss_bytes": 30 << 20},
+        cost={"probe_cpu_s": 0.4, "probe_wall_s": 1.2, "probe_max_rss_bytes": 30 << 20, "clock_skew_s": -61.4},
         collectors=[{"subject": "process", "state": "ok", "records": 9, "wall_s": 0.1}],
         created_paths=["/dev/shm/.a", "/dev/shm/.b"],
         removed_paths=["/dev/shm/.a"],
@@ -325,3 +325,21 @@ def test_findings_are_searched_by_hosts_and_rules_else_by_explanation(
     page = console.get(reverse("admin:findings_finding_changelist"), {"q": words})
 
     assert {finding.title for finding in page.context["cl"].result_list} == found
+
+
+@pytest.mark.parametrize(
+    ("skew_s", "words"),
+    [
+        (None, ""),
+        (0.4, "agrees with the worker's"),
+        (-4.9, "agrees with the worker's"),
+        (3600.2, "3600 s ahead of the worker's"),
+        (-61.4, "61 s behind the worker's"),
+        ("x", ""),
+        (True, ""),
+    ],
+)
+def test_the_hosts_clock_is_told_against_the_workers(skew_s: object, words: str) -> None:
+    from sandfly_web.console.scanpage import clock_words
+
+    assert clock_words(skew_s) == words

@@ -130,6 +130,15 @@ def test_rule_without_a_word_is_an_error_not_a_pass(host: Host, tmp_path: Path) 
     assert [(rule.state, rule.reason) for rule in report.rules] == [(RuleState.ERROR, "no_status")]
 
 
+def test_clock_of_the_host_is_held_against_ours(host: Host, tmp_path: Path) -> None:
+    told = 4_000_000_000
+
+    report = visit(host, START + HEADER.replace('"started_at":1}', f'"started_at":{told}}}') + FOOTER, tmp_path)
+
+    assert report.cost.clock_skew_s is not None
+    assert abs(report.cost.clock_skew_s - (told - time.time())) < NOT_HUNG_S
+
+
 def test_incomplete_footer_gives_its_reason_to_silent_rules(host: Host, tmp_path: Path) -> None:
     stopped = FOOTER.replace('"passed": [0]', '"passed": []').replace("true", 'false, "reason": "deadline"')
 

@@ -221,3 +221,19 @@ def test_a_limited_token_from_the_command_line(make: WebMake) -> None:
     call_command("create_token", make.person("admin").username, "siem", "--role", "viewer", stdout=io.StringIO())
 
     assert ApiToken.objects.get().role == "viewer"
+
+
+@pytest.mark.parametrize("role", ["viewer", "responder"])
+def test_an_account_without_a_password_is_for_the_api_alone(make: WebMake, role: str) -> None:
+    from django.test import Client
+    from django.urls import reverse
+
+    user = make.person(role)
+    user.set_unusable_password()
+    user.save()
+
+    signed_in = Client().post(reverse("admin:login"), {"username": user.username, "password": ""})
+    guessed = Client().post(reverse("admin:login"), {"username": user.username, "password": user.password})
+
+    assert (signed_in.status_code, guessed.status_code) == (200, 200)
+    assert make.api(user=user).get("/api/v1/me").json()["roles"] == [role]

@@ -151,16 +151,21 @@ type stored struct {
 	Names                        []string
 }
 
-// storage gives the containers of Podman and CRI-O, of root and of users.
-func storage(v *visit) ([]*container, error) {
+// storageRoots are where root and users keep them.
+func (v *visit) storageRoots() []string {
 	roots := []string{"/var/lib/containers/storage"}
 	homes, _ := v.names("/home") // a host without /home has no users' containers there
 	for _, home := range homes {
 		roots = append(roots, "/home/"+home+"/.local/share/containers/storage")
 	}
+	return roots
+}
+
+// storage gives the containers of Podman and CRI-O, of root and of users.
+func storage(v *visit) ([]*container, error) {
 	var found []*container
 	var failed error
-	for _, root := range roots {
+	for _, root := range v.storageRoots() {
 		for _, driver := range []string{"overlay", "vfs", "btrfs", "zfs"} {
 			some, err := v.stored(root + "/" + driver + "-containers")
 			found = append(found, some...)

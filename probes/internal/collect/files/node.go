@@ -340,6 +340,16 @@ func (n *node) mount(value func(point, kind string) string) (any, error) {
 	return text(value(point, kind)), nil
 }
 
+// containerID is the container in whose root directory or layer the path lies; "" for none. What could not be read of
+// containers leaves unknown only what is in none of those that were.
+func (n *node) containerID() (string, error) {
+	places, err := n.v.places()
+	if id := places.Of(join(n.realDir, n.name)); id != "" {
+		return id, nil
+	}
+	return "", err
+}
+
 // isOpen tells whether a process holds the file open.
 func (n *node) isOpen() (any, error) {
 	opened, err := n.v.opened()

@@ -255,7 +255,22 @@ func directoryFields() []nodeField {
 
 func placeFields() []nodeField {
 	const source = "/proc/self/mountinfo"
+	const engines = "files of container engines, /proc/PID/cgroup, mountinfo"
 	return []nodeField{
+		// Costly although one look serves all files: the first one reads what engines keep of every container.
+		{Name: "in_container", Type: "bool", Cost: collect.Costly, Doc: "it lies in the root directory of a container, or in the layer it writes to",
+			Source: engines, Get: func(n *node) (any, error) {
+				id, err := n.containerID()
+				if err != nil {
+					return nil, err
+				}
+				return id != "", nil
+			}},
+		{Name: "container_id", Type: "string", Cost: collect.Costly, Doc: "id of that container; the name where engines have none", Source: engines,
+			Get: func(n *node) (any, error) {
+				id, err := n.containerID()
+				return text(id), err
+			}},
 		{Name: "mount_type", Type: "string", Cost: collect.Cheap, Doc: "type of the file system it lies on", Source: source,
 			Get: func(n *node) (any, error) { return n.mount(func(_, kind string) string { return kind }) }},
 		{Name: "mount_point", Type: "string", Cost: collect.Cheap, Doc: "where that file system is mounted", Source: source,

@@ -13,6 +13,7 @@ import (
 
 	"sandfly/probes/internal/collect"
 	"sandfly/probes/internal/collect/accounts"
+	"sandfly/probes/internal/collect/containers"
 	"sandfly/probes/internal/collect/content"
 )
 
@@ -29,6 +30,7 @@ type visit struct {
 	accounts func() *accounts.Accounts
 	mounts   func() mountTable
 	opened   func() (map[fileID][]string, error)
+	places   func() (containers.Places, error)
 }
 
 func newVisit(env *collect.Env) *visit {
@@ -37,6 +39,7 @@ func newVisit(env *collect.Env) *visit {
 		accounts: sync.OnceValue(func() *accounts.Accounts { return accounts.Load(env) }),
 		mounts:   sync.OnceValue(func() mountTable { return readMounts(env) }),
 		opened:   sync.OnceValues(func() (map[fileID][]string, error) { return readOpenFiles(env) }),
+		places:   sync.OnceValues(func() (containers.Places, error) { return containers.ReadPlaces(env) }),
 	}
 }
 

@@ -64,6 +64,27 @@ func TestExtendedAttributesAreNamedAndTheLabelIsRead(t *testing.T) {
 	}
 }
 
+func TestFilesOfContainersAreToldWithTheirContainer(t *testing.T) {
+	id := strings.Repeat("0123456789abcdef", 4)
+	const layer = "/var/lib/docker/overlay2/layer1/diff"
+	root := tree(t, map[string]string{
+		"/var/lib/docker/image/overlay2/layerdb/mounts/" + id + "/mount-id": "layer1", layer + "/tmp/x": "", "/tmp/x": "", "/proc/1/cgroup": "0::/\n",
+	})
+
+	inside, _ := run(t, walkCollector(), root, "file", everything(layer))
+	directories, _ := run(t, walkCollector(), root, "directory", everything(layer))
+	outside, _ := run(t, walkCollector(), root, "file", everything("/tmp"))
+
+	for _, r := range []seen{find(t, inside, "path", layer+"/tmp/x"), find(t, directories, "path", layer+"/tmp")} {
+		if r.values["in_container"] != true || r.values["container_id"] != id {
+			t.Errorf("%s: %v %v %v", r.text("path"), r.values["in_container"], r.values["container_id"], r.errs)
+		}
+	}
+	if r := find(t, outside, "path", "/tmp/x"); r.values["in_container"] != false || r.values["container_id"] != nil {
+		t.Errorf("/tmp/x: %v %v %v", r.values["in_container"], r.values["container_id"], r.errs)
+	}
+}
+
 func TestDirectoriesAreRecordedWithTheirCounts(t *testing.T) {
 	root := tree(t, map[string]string{"/a/one": "", "/a/two": "", "/a/.sub/": "", "/a/sub/x": ""})
 

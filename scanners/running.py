@@ -16,7 +16,7 @@ from scanners.launch import Launched
 from scanners.memory import Room
 from scanners.report import Report, ReportReader
 
-POLL_S = 0.5
+POLL_S = 1.0
 # How long a probe whose report is whole may take to end.
 EXIT_GRACE_S = 10.0
 PLAN_REJECTED = 2
@@ -85,10 +85,12 @@ class _Run:
         if not self.room.allows(self.reader.size_bytes, self.reader.max_bytes, wait_s):
             return False
         chunk = self.process.read(wait_s)
-        self.reader.feed(chunk.stdout)
+        if chunk.stdout:
+            self.reader.feed(chunk.stdout)
         if self.clock_skew_s is None and self.reader.started_at is not None:
             self.clock_skew_s = round(self.reader.started_at - time.time(), 1)
-        self._hear(chunk.stderr)
+        if chunk.stderr:
+            self._hear(chunk.stderr)
         return chunk.ended
 
     def _check(self) -> None:

@@ -29,7 +29,8 @@ NAMES_VARIABLE = "SANDFLY_PROBE_NAMES"
 # The kernel shows 15 bytes of a process's name.
 GOOD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 DIRECTORY_PATTERN = r".*/\.sf-[0-9a-f]{16}"
-PIECE_BYTES = 256 << 10
+# Whole packets, as OpenSSH takes them: 32 KiB, of which paramiko leaves 64 bytes free.
+PIECE_BYTES = 8 * ((32 << 10) - 64)
 MAX_ANSWER_BYTES = 64 << 10
 OWN_DIRECTORY = re.compile(r"/\.sf-[0-9a-f]{16}$")
 

@@ -60,12 +60,14 @@ from scanners.shared import Lease, SharedLinks
 __all__ = ["open_local", "open_ssh", "read_greeting", "read_host_key"]
 
 READ_BYTES = 256 << 10
-IDLE_S = 1.0
+# How often a connection on which nothing comes is looked after; a jump host's channel counts sends by it too.
+IDLE_S = 5.0
+JUMP_STREAM_IDLE_S = 1.0
 LOOK_AGAIN_S = 1.0
 # sshd sends a packet for each 64 KiB that a command took of an upload. As long as so much is still to be taken, or may
 # still be sent, nobody waits for them, and together they cost less.
-PATIENCE_S = 0.02
-AMPLE_BYTES = 256 << 10
+PATIENCE_S = 0.05
+AMPLE_BYTES = 512 << 10
 KEEPALIVE_S = 10
 SESSION_PATIENCE_S = 5.0
 SESSION_PAUSE_S = 0.05
@@ -576,8 +578,8 @@ class _Dial:
         if self._wire is None or self._transport is None:
             raise ConnectError("connection_lost", f"the connection to {self._hop.words} broke")
         self._wire.is_signed_in = True
-        # paramiko looks ten times a second whether it should stop; `close` wakes it, so once is enough for the rest.
-        self._wire.settimeout(IDLE_S)
+        # paramiko looks ten times a second whether it should stop; `close` wakes it, so the keepalive needs it at most.
+        self._wire.settimeout(IDLE_S if stream is None else JUMP_STREAM_IDLE_S)
         self._transport.set_keepalive(KEEPALIVE_S)
         own = self._authentication
         return _SignIn(self._hop, connection, self._transport, own.secret, own.took_s, way)

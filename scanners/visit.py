@@ -105,7 +105,7 @@ def run_visit(  # noqa: PLR0913 - one call with everything; all but three by key
     `secrets` are the opened credentials, `jump_secrets` those of each jump host in order (None: the host's own).
     `sets` are the coded values of the plan's sets, in their order.
     `budget` bounds wrong passwords; without one it is this visit's own. `on_percent` hears how much of a long phase
-    (upload, run) is done. `room` bounds what the report takes. `should_stop` is asked about twice a second while the
+    (upload, run) is done. `room` bounds what the report takes. `should_stop` is asked about once a second while the
     probe runs, and between the steps.
     """
     visit = _Visit(job, worker, on_phase, on_percent, should_stop, get_build, budget or Budget(MemoryCounters()), room)

@@ -1,7 +1,7 @@
-"""The client side of visits in a process of its own: FABRIC or VISIT, what to visit as JSON on standard input.
+"""The client side of visits and of Fabric in one process, in turns; what to visit as JSON on standard input.
 
-Prints one JSON list with the CPU seconds, wall seconds, bytes up and bytes down of each run. The first run, which pays
-for imports, is left out.
+Prints JSON with a list for each: the CPU seconds, wall seconds, bytes up and bytes down of each run, and what the
+process had in memory afterwards. The first run, which pays for imports, is left out.
 """
 
 from __future__ import annotations
@@ -25,13 +25,20 @@ def cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def repeat(run: Run, runs: int) -> list[tuple[float, float, int, int]]:
-    measured = []
+def in_turns(kinds: dict[str, Run], runs: int) -> dict[str, list[tuple[float, float, int, int, int]]]:
+    """Whatever else the machine does, and whatever the last one left in its caches, meets both alike."""
+    measured: dict[str, list[tuple[float, float, int, int, int]]] = {kind: [] for kind in kinds}
     for _ in range(runs + 1):
-        cpu, wall = cpu_s(), time.monotonic()
-        up, down = run()
-        measured.append((cpu_s() - cpu, time.monotonic() - wall, up, down))
-    return measured[1:]
+        for kind, run in kinds.items():
+            cpu, wall = cpu_s(), time.monotonic()
+            up, down = run()
+            measured[kind].append((cpu_s() - cpu, time.monotonic() - wall, up, down, resident_bytes()))
+    return {kind: rows[1:] for kind, rows in measured.items()}
+
+
+def resident_bytes() -> int:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * resource.getpagesize()
 
 
 def fabric_true(target: dict[str, Any]) -> Run:
@@ -73,12 +80,11 @@ def whole_visit(target: dict[str, Any]) -> Run:
     return run
 
 
-def main(kind: str) -> None:
+def main() -> None:
     logging.disable()
     target = json.load(sys.stdin)
-    run = {"fabric": fabric_true, "visit": whole_visit}[kind](target)
-    json.dump(repeat(run, target["runs"]), sys.stdout)
+    json.dump(in_turns({"fabric": fabric_true(target), "visit": whole_visit(target)}, target["runs"]), sys.stdout)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -31,7 +31,7 @@ PEERS: dict[str, tuple[list[str], float | None]] = {
     "lynis": (["lynis", "audit", "system", "-Q", "-q", "--no-log", "--report-file", "/dev/null"], None),
     "rkhunter": (["rkhunter", "--check", "--sk", "--nocolors", "--rwo", "--nomow", "--logfile", LOG], 30),
 }
-PEER_TIMEOUT_S = {"chkrootkit": 60.0, "unhide": 75.0, "lynis": 90.0, "rkhunter": 200.0}
+PEER_TIMEOUT_S = {"chkrootkit": 180.0, "unhide": 75.0, "lynis": 90.0, "rkhunter": 200.0}
 
 
 def measure_probe(clock: Clock) -> tuple[Section, Usage]:

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from sandfly_web.rules.compiled import CompiledRule
+from sandfly_web.rules.depth import is_deep
+from scanners.visit import run_visit
 from tests.bench.clock import Clock
 from tests.bench.measure import Usage, run_measured
 from tests.bench.peers import python_peer
 from tests.bench.rules import detection_rules, plan_of
 from tests.bench.table import Row, Section, at_most
 from tests.hosts.host import Host, make_host
+from tests.scanners.standin import make_job
 
 WIRE_BYTES = 2_000_000
+CLEAN_HOST_S = 3.0
+CLIENT_TIMEOUT_S = 240
+FEW = 5
 # Ansible's cost for one host more is what counts: the second number of hosts less the first.
 ANSIBLE_HOSTS = (1, 6)
 PYINFRA_FACTS = [f"server.{fact}" for fact in (
@@ -36,9 +45,13 @@ def measure_visits(clock: Clock, runs: int, *, with_ansible: bool) -> Section:
         section.notes.append("skipped: the host to visit needs root")
         return section
     with make_host("bench") as host:
-        bare = _medians("fabric", host, runs, clock)
-        visit = _medians("visit", host, runs, clock)
-        section.rows += _rows(bare, visit, runs)
+        whole = _in_turns(detection_rules(), host, runs, clock)
+        visit = _medians(whole["visit"])
+        section.rows += _rows(_medians(whole["fabric"]), visit, runs)
+        section.rows += _memory(whole["visit"])
+        few = _in_turns(detection_rules()[:FEW], host, 2 * runs, clock)
+        section.rows.append(_small(_medians(few["fabric"]), _medians(few["visit"])))
+        section.rows.append(_clean_host(host, runs, section))
         if not with_ansible:
             section.notes.append("--quick leaves Ansible and pyinfra out")
             return section
@@ -66,18 +79,53 @@ def _rows(bare: list[float], visit: list[float], runs: int) -> list[Row]:
     ]
 
 
-def _medians(kind: str, host: Host, runs: int, clock: Clock) -> list[float]:
-    """Medians of CPU, wall, bytes up and bytes down."""
+def _small(bare: list[float], visit: list[float]) -> Row:
+    """The same without a probe that has two cores to itself for seconds, and leaves their caches cold."""
+    return Row(f"visit with {FEW} rules", *visit[:2], ratio=f"{visit[0] / bare[0]:.2f}× CPU of true")
+
+
+def _memory(visits: list[list[float]]) -> list[Row]:
+    first, last = visits[0][4], visits[-1][4]
+    return [
+        Row("  memory of the process, at the end", memory_bytes=int(last), ratio=f"{last / first:.2f}× first visit")
+    ]
+
+
+def _clean_host(host: Host, runs: int, section: Section) -> Row:
+    """What somebody waits for who scans as the product does by itself: usual detections, gently."""
+    plan = plan_of([rule for rule in detection_rules() if not is_deep(rule.plan_rule)])
+    job = make_job(host.endpoint, plan_digest=hashlib.sha256(plan.body).hexdigest())
+    reports = [run_visit(job, plan.body, [host.secret()]) for _ in range(max(3, runs // 4))]
+    if failed := [report.failure for report in reports if report.failure]:
+        raise RuntimeError(f"the visit failed: {failed[0]}")
+    seen = min(reports, key=lambda report: report.timings_s["total"])
+    parts = seen.timings_s
+    wall_s = parts["total"] - parts["connect"] - parts["auth"]
+    section.notes.append("of the usual scan: " + ", ".join(f"{name} {took:.2f} s" for name, took in parts.items()))
+    section.notes.append(
+        f"its probe took {seen.cost.probe_cpu_s:.2f} s of CPU, at {job.limits.cpu_percent} % of a core at the most"
+    )
+    what = f"usual scan, {plan.count} rules, without the handshake"
+    return Row(what, wall_s=wall_s, **at_most(wall_s, CLEAN_HOST_S, " s", "≤ 3 s"))
+
+
+def _in_turns(rules: Sequence[CompiledRule], host: Host, runs: int, clock: Clock) -> dict[str, list[list[float]]]:
+    """Of Fabric and of visits: CPU, wall, bytes up, bytes down, memory of each run."""
     target: dict[str, Any] = {
         "address": host.address, "port": host.port, "key_path": str(host.key_path()), "runs": runs,
         "host_keys": msgspec.to_builtins(host.host_keys),
-        "plan": base64.b64encode(plan_of(detection_rules()).body).decode(),
+        "plan": base64.b64encode(plan_of(rules).body).decode(),
     }  # fmt: skip
-    argv = [sys.executable, "-m", "tests.bench.client", kind]
-    used = run_measured(argv, timeout_s=clock.at_most(120), stdin=json.dumps(target).encode())
+    argv = [sys.executable, "-m", "tests.bench.client"]
+    used = run_measured(argv, timeout_s=clock.at_most(CLIENT_TIMEOUT_S), stdin=json.dumps(target).encode())
     if used.status != 0:
         raise RuntimeError(f"{' '.join(argv[1:])} ended with exit status {used.status}")
-    return [statistics.median(column) for column in zip(*json.loads(used.output), strict=True)]
+    found: dict[str, list[list[float]]] = json.loads(used.output)
+    return found
+
+
+def _medians(runs: list[list[float]]) -> list[float]:
+    return [statistics.median(column) for column in zip(*runs, strict=True)]
 
 
 def _measure_ansible(host: Host, clock: Clock) -> float | str:

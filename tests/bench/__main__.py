@@ -1,6 +1,6 @@
 """`python -m tests.bench [--quick]`: what this product costs, as ratios to others measured in the same run.
 
-Prints one table; ends by itself in less than a quarter of an hour, and with exit code 0 also where a budget is not kept.
+Prints one table; ends by itself in less than 15 minutes, and with exit code 0 also where a budget is not kept.
 """
 
 from __future__ import annotations

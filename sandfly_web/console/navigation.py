@@ -101,8 +101,12 @@ def entry(page: Page) -> dict[str, Any]:
     return {"title": page.title, "icon": page.icon, "link": reverse(f"admin:{page.model}_changelist")}
 
 
-def account(_request: HttpRequest) -> list[dict[str, Any]]:
-    return [{"title": "API documentation", "link": reverse("api:docs")}]
+def account(request: HttpRequest) -> list[dict[str, Any]]:
+    """Links in the menu of the user; they take the place of the theme's own."""
+    links = [{"title": "API documentation", "link": reverse("api:docs")}]
+    if request.user.is_authenticated and request.user.has_usable_password():
+        links.append({"title": "Change password", "link": reverse("admin:password_change")})
+    return links
 
 
 def primary_color(_request: HttpRequest) -> dict[str, str]:

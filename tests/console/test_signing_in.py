@@ -175,3 +175,10 @@ def test_every_answer_carries_the_policy(path: str) -> None:
 
     assert answer[HEADER] == POLICY
     assert "frame-ancestors 'none'" in POLICY
+
+
+def test_the_menu_leads_to_the_change_of_the_password(user: Any) -> None:
+    client = Client()
+    client.force_login(user)
+
+    assert f'href="{reverse("admin:password_change")}"' in client.get("/").content.decode()

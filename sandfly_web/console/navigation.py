@@ -26,6 +26,7 @@ GROUPS: dict[str, list[Page]] = {
     "Triage": [
         Page("Findings", "crisis_alert", "findings_finding", "findings.view_finding"),
         Page("Hunt", "travel_explore", "findings_savedhunt", "findings.view_savedhunt"),
+        Page("Rare", "filter_1", "findings_rare", "findings.view_record"),
         Page("Drift", "difference", "findings_baseline", "findings.view_baseline"),
         Page("SSH keys", "vpn_lock", "ssh_keys_sshkey", "ssh_keys.view_sshkey"),
         Page("Key zones", "shield_lock", "ssh_keys_keyzone", "ssh_keys.view_keyzone"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.postgres.search import SearchQuery
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q
 from django.urls import path
 from django.utils import timezone
@@ -35,6 +35,7 @@ from sandfly_web.findings.drift.services import RULE_NAME as DRIFT
 from sandfly_web.findings.groups import UNSHOWN
 from sandfly_web.findings.hunting import admin as hunting_admin  # noqa: F401 - registers its page
 from sandfly_web.findings.models import Finding, FindingEvidence, ForensicRecord, Record, Words
+from sandfly_web.findings.rarity import services as rarity
 from sandfly_web.findings.thing import thing as thing_of
 from sandfly_web.inventory.models import Host
 from sandfly_web.rules.models import Rule, Severity
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 TRIAGE = "findings.change_finding"
 # Hosts that a word of a search can mean; a word that means more says nothing.
 MAX_NAMED = 10_000
+RARE_HOSTS = ("1", "2", "3", "5", "10")
 UNRESOLVED, ALL = "unresolved", "all"
 SNOOZED, WOKE = "snoozed", "woke"
 
@@ -513,6 +515,27 @@ class RecordAdmin(ReadOnlyAdmin):
     @display(description="Host")
     def host_name(self, record: Record) -> SafeString:
         return visible(record.host.name)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.rarity)
+        return [path("rare/", view, name="findings_rare_changelist"), *super().get_urls()]
+
+    def rarity(self, request: HttpRequest) -> HttpResponse:
+        """What few hosts have; `kind` and `hosts` in the address."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        kind = request.GET.get("kind", "")
+        chosen = rarity.Kind(kind) if kind in set(rarity.Kind) else rarity.Kind.PROGRAMS
+        hosts = request.GET.get("hosts", "")
+        most = int(hosts) if hosts in RARE_HOSTS else 1
+        context = {
+            "kinds": list(rarity.Kind),
+            "kind": chosen,
+            "choices": RARE_HOSTS,
+            "most": str(most),
+            "found": rarity.find_rare(chosen, most),
+        }
+        return self.render_page(request, "console/pages/rarity.html", "Rare in the fleet", context)
 
     def page_title(self, thing: Record) -> str:
         return f"{thing.subject.replace('_', ' ').capitalize()} {thing_of(thing.subject, thing.identity)}"

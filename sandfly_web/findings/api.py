@@ -33,6 +33,7 @@ from sandfly_web.findings.models import (
     RiskDay,
     WidespreadFinding,
 )
+from sandfly_web.findings.rarity.services import MAX_HOSTS, MAX_RARE, Kind, find_rare
 from sandfly_web.findings.thing import thing
 from sandfly_web.inventory.models import Host, Tag
 from sandfly_web.rules.models import Severity
@@ -549,6 +550,33 @@ class RecordFilters(django_filters.FilterSet):
         return queryset.filter(first_seen_at__lte=value, last_seen_at__gte=value)
 
 
+class RareQuerySerializer(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(choices=[(kind.value, kind.value) for kind in Kind])
+    hosts = serializers.IntegerField(
+        default=1, min_value=1, max_value=MAX_HOSTS, help_text="What is on more hosts is not rare."
+    )
+    limit = serializers.IntegerField(default=200, min_value=1, max_value=MAX_RARE)
+
+
+class RareHostSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+
+
+class RareSerializer(serializers.Serializer[Any]):
+    facts = serializers.DictField(child=serializers.CharField(allow_null=True), help_text="What makes it the same.")
+    host_count = serializers.IntegerField()
+    hosts = RareHostSerializer(many=True, help_text="The first five.")
+    first_seen_at = serializers.DateTimeField(help_text="On any of the hosts that have it now.")
+    record = serializers.IntegerField(help_text="One record of it.")
+
+
+class RaritySerializer(serializers.Serializer[Any]):
+    rare = RareSerializer(many=True)
+    known_hosts = serializers.IntegerField(help_text="Hosts of which anything of this kind is known.")
+    is_cut = serializers.BooleanField(help_text="There is more than `limit`.")
+
+
 class RecordViewSet(ReadOnly):
     """What recon rules saw: each record is an interval in which a thing looked the same."""
 
@@ -556,3 +584,13 @@ class RecordViewSet(ReadOnly):
     serializer_class = RecordSerializer
     filterset_class = RecordFilters
     ordering = ("id",)
+
+    @extend_schema(parameters=[RareQuerySerializer], responses=RaritySerializer)
+    @action(detail=False, methods=["get"], pagination_class=None, filterset_class=None)
+    def rare(self, request: Request) -> Response:
+        """What only one or few hosts of the fleet have now; the rarest first, of these what appeared last."""
+        asked = RareQuerySerializer(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        values = asked.validated_data
+        found = find_rare(Kind(values["kind"]), values["hosts"], values["limit"])
+        return Response(RaritySerializer(found).data)

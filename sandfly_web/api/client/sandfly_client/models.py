@@ -710,6 +710,25 @@ class Radius(Struct, frozen=True, kw_only=True):
     reached: tuple[Reached, ...]
 
 
+class Rare(Struct, frozen=True, kw_only=True):
+    facts: dict[str, str | None]
+    host_count: int
+    hosts: tuple[RareHost, ...]
+    first_seen_at: datetime
+    record: int
+
+
+class RareHost(Struct, frozen=True, kw_only=True):
+    id: UUID
+    name: str
+
+
+class Rarity(Struct, frozen=True, kw_only=True):
+    rare: tuple[Rare, ...]
+    known_hosts: int
+    is_cut: bool
+
+
 class Reached(Struct, frozen=True, kw_only=True):
     """An account, and the key that it is reached by from another."""
 

@@ -1907,6 +1907,18 @@ class Records:
         """What recon rules saw: each record is an interval in which a thing looked the same."""
         return self._transport.call("GET", f"/api/v1/records/{part(id)}", models.Record)
 
+    def rare(
+        self,
+        *,
+        kind: Literal["programs", "listeners", "keys", "services", "modules"],
+        hosts: int | UnsetType = UNSET,
+        limit: int | UnsetType = UNSET,
+    ) -> models.Rarity:
+        """What only one or few hosts of the fleet have now; the rarest first, of these what appeared last."""
+        return self._transport.call(
+            "GET", "/api/v1/records/rare", models.Rarity, query=given({"hosts": hosts, "kind": kind, "limit": limit})
+        )
+
 
 class RiskDays:
     def __init__(self, transport: Transport) -> None:

@@ -1,0 +1,1 @@
+"""What only one or few hosts of the fleet have."""

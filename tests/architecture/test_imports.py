@@ -36,8 +36,10 @@ def importers(libraries: set[str]) -> set[str]:
     return {str(path.relative_to(ROOT)) for path in found}
 
 
-def test_only_one_file_speaks_ssh() -> None:
-    assert importers(SSH_LIBRARIES) == {"scanners/transport.py"}
+def test_only_the_transport_and_its_packets_speak_ssh() -> None:
+    assert importers(SSH_LIBRARIES) == {"scanners/transport.py", "scanners/packets.py"}
+    users = {path.name for path in source_files() if "scanners.packets" in imports_of(path)}
+    assert users == {"transport.py"}
 
 
 def test_only_tasks_and_applications_import_celery() -> None:

@@ -403,6 +403,8 @@ class PlanLimits(Frozen, frozen=True, kw_only=True):
     report_bytes: int = 32 << 20
     matches_per_rule: int = 1000
     value_bytes: int = 4096
+    is_packed: bool = False
+    """The report comes home in the form of gzip, which has no end of its own."""
 
 
 class PasswordAudit(Frozen, frozen=True, kw_only=True):

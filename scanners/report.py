@@ -6,6 +6,7 @@ Everything here comes from the host and is hostile: any bytes give a value or a 
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -33,6 +34,9 @@ from scanners.errors import ReportError
 MAX_LINE_BYTES = 1 << 20
 # Small lines cost far more memory as objects than as bytes.
 MAX_LINES = 500_000
+# How gzip begins, RFC 1952; a report begins with a brace.
+GZIP_MARK = b"\x1f\x8b"
+UNPACKED_PIECE_BYTES = 64 << 10
 COUNT = re.compile(r"[0-9]{1,18}")
 PID = re.compile(r"[1-9][0-9]{1,9}|[2-9]")
 
@@ -90,6 +94,7 @@ class ReportReader:
     rule_ids: list[str]
     max_bytes: int
     size_bytes: int = 0
+    """Of what was told, unpacked."""
     lines: int = 0
     _rest: bytearray = field(default_factory=bytearray)
     _header: _Header | None = None
@@ -97,6 +102,9 @@ class ReportReader:
     _matches: list[RuleMatch] = field(default_factory=list)
     _states: dict[int, ProbeRuleStatus] = field(default_factory=dict)
     _collectors: list[CollectorStatus] = field(default_factory=list)
+    _head: bytes = b""
+    # None until the first bytes have told which; False where the report comes as it is.
+    _unpack: Any = None
 
     @property
     def is_complete(self) -> bool:
@@ -121,7 +129,30 @@ class ReportReader:
         return int(told) if isinstance(told, str) and PID.fullmatch(told) else None
 
     def feed(self, data: bytes) -> None:
-        """Takes the next bytes, cut anywhere."""
+        """Takes the next bytes, cut anywhere: lines, or their gzip form when they begin as that does."""
+        if self._unpack is None:
+            data = self._head = self._head + data
+            if len(data) < len(GZIP_MARK) and GZIP_MARK.startswith(data):
+                return
+            self._head = b""
+            self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if data.startswith(GZIP_MARK) else False
+        if self._unpack is False:
+            self._feed(data)
+            return
+        # Piece by piece: a few bytes can stand for gigabytes, and `_feed` stops at the bound.
+        is_more = True
+        while is_more:
+            try:
+                plain = self._unpack.decompress(data, UNPACKED_PIECE_BYTES)
+            except zlib.error as error:
+                raise ReportError("report_not_json", f"the report is not packed as it says: {error}") from None
+            if self._unpack.eof:
+                raise ReportError("report_not_json", "the packed report has an end before its own")
+            self._feed(plain)
+            data = self._unpack.unconsumed_tail
+            is_more = bool(data) or len(plain) == UNPACKED_PIECE_BYTES
+
+    def _feed(self, data: bytes) -> None:
         self.size_bytes += len(data)
         if self.size_bytes > self.max_bytes:
             raise ReportError("report_too_large", f"the host sent more than the {self.max_bytes} bytes it may")

@@ -126,10 +126,13 @@ def _failure(error: ScanError) -> Failure:
 
 
 @functools.lru_cache(maxsize=8)
-def prepare_plan(plan_bytes: bytes, sets: tuple[bytes, ...], limits: Limits) -> tuple[bytes, list[str]]:
+def prepare_plan(
+    plan_bytes: bytes, sets: tuple[bytes, ...], limits: Limits, *, is_packed: bool = False
+) -> tuple[bytes, list[str]]:
     """The plan, packed, with this job's limits and its sets behind it, and its rule ids in order.
 
-    The ids stay here: places are what the report speaks of, and random text does not pack. Raises InternalError.
+    `is_packed` asks for the report in the same form: where a wire lies between. The ids stay here: places are what the
+    report speaks of, and random text does not pack. Raises InternalError.
     """
     try:
         plan = decode_plan(plan_bytes)
@@ -141,6 +144,7 @@ def prepare_plan(plan_bytes: bytes, sets: tuple[bytes, ...], limits: Limits) -> 
         deadline_s=limits.probe_deadline_s, cpu_percent=limits.cpu_percent, nice=limits.nice,
         memory_bytes=limits.memory_bytes, report_bytes=limits.report_bytes,
         matches_per_rule=limits.matches_per_rule, value_bytes=limits.value_bytes,
+        is_packed=is_packed,
     )  # fmt: skip
     body = encode(Plan(limits=own, passwords=plan.passwords, rules=_without_ids(plan.rules), sets=plan.sets))
     # Packed once for all hosts that the worker visits with it: a fifth of the bytes on every wire.
@@ -193,7 +197,9 @@ class _Visit:
         error: ScanError | None = None
         try:
             self._check()
-            plan_line, rule_ids = prepare_plan(plan_bytes, sets, self.job.limits)
+            plan_line, rule_ids = prepare_plan(
+                plan_bytes, sets, self.job.limits, is_packed=self.job.host.transport is not Transport.LOCAL
+            )
             with self._connection(secrets, jump_secrets) as connection:
                 self._work(connection, plan_line, ReportReader(rule_ids, self._report_bound()))
         except ScanError as raised:

@@ -214,6 +214,19 @@ def test_a_probe_that_somebody_on_the_host_halts_is_told_and_let_go(
     assert host.leftovers() == []
 
 
+def test_the_report_comes_home_packed(host: Host) -> None:
+    fields = ["path", "mode", "uid", "mtime"]
+    rule = PlanRule(id="all", subject="file", scope=Scope(paths=["/usr/share"]), fields=fields, max_matches=3000)
+    plan = encode(Plan(rules=[rule]))
+
+    report = run_visit(make_job(host.endpoint), plan, [host.secret()])
+
+    told = sum(len(encode(match.record)) for match in report.matches)
+    assert report.outcome == Outcome.DONE
+    assert told > 100_000
+    assert report.cost.downloaded_bytes < told / 2
+
+
 def test_probe_keeps_its_own_deadline_and_says_so(host: Host) -> None:
     limits = Limits(cpu_percent=1, probe_deadline_s=2, connect_timeout_s=5)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,51 @@ def test_lines_may_be_cut_anywhere() -> None:
     data = GOLDEN.read_bytes()
 
     assert read(*(data[place : place + 7] for place in range(0, len(data), 7)), rules=4) == read(data, rules=4)
+
+
+def packed(data: bytes) -> bytes:
+    """As the probe does it: the end of gzip is left away."""
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    return packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+def test_packed_report_is_the_same_however_it_is_cut(size: int) -> None:
+    plain = GOLDEN.read_bytes()
+    data = packed(plain)
+
+    assert read(*(data[place : place + size] for place in range(0, len(data), size)), rules=4) == read(plain, rules=4)
+
+
+def test_few_packed_bytes_cannot_stand_for_more_than_a_report_may_have() -> None:
+    bomb = packed(b"\n" * (256 << 20))
+    reader = ReportReader(["rule-0"], max_bytes=1 << 20)
+
+    with pytest.raises(ReportError) as raised:
+        reader.feed(bomb)
+
+    assert raised.value.code == "report_too_large"
+    assert reader.size_bytes < 2 << 20
+
+
+@pytest.mark.parametrize("tail", [b"nonsense", b"\x08\x00\x00\x00\x00\x00\x00\xff\xff\xff"])
+def test_what_only_begins_as_a_packed_report_is_refused(tail: bytes) -> None:
+    assert code_of(b"\x1f\x8b" + tail) == "report_not_json"
+
+
+def test_packed_report_that_ends_itself_is_refused() -> None:
+    assert code_of(gzip.compress(GOLDEN.read_bytes()), rules=4) == "report_not_json"
+
+
+@given(st.binary(max_size=300), st.integers(0, 200))
+def test_any_bytes_in_a_packed_report_are_a_value_or_an_error(noise: bytes, place: int) -> None:
+    data = bytearray(packed(GOLDEN.read_bytes()))
+    data[place : place + len(noise)] = noise
+    reader = ReportReader(["rule-0"] * 4, max_bytes=1 << 20)
+
+    with contextlib.suppress(ReportError):
+        reader.feed(bytes(data))
+        reader.finish()
 
 
 def test_last_line_needs_no_newline() -> None:

@@ -56,13 +56,17 @@ func visit(o options) int {
 	limits.Watch(guard, time.Duration(p.Limits.DeadlineS)*time.Second, p.Limits.MemoryBytes, os.Stdout.Fd())
 	go leave(guard)
 
+	newReport := report.NewWriter
+	if p.Limits.IsPacked {
+		newReport = report.NewPacked
+	}
 	e := &engine.Engine{
 		Program: program, Collectors: collectors(), Guard: guard, CPU: limits.CPUTime,
 		Env: &collect.Env{
 			Root: o.root, Now: started, UID: os.Geteuid(), Throttle: guard, MaxValue: maxValue,
 			OwnPID: os.Getpid(), OwnPath: own, Passwords: passwords(p, started),
 		},
-		Report:   report.NewWriter(os.Stdout, matchBytes(p), p.Limits.ValueBytes),
+		Report:   newReport(os.Stdout, matchBytes(p), p.Limits.ValueBytes),
 		Progress: sayProgress(os.Stderr, time.Now),
 	}
 	if err := e.Report.Header(header(o.root, started)); err != nil {

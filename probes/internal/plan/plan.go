@@ -63,6 +63,7 @@ type Limits struct {
 	ReportBytes    int64 `json:"report_bytes"`
 	MatchesPerRule int   `json:"matches_per_rule"`
 	ValueBytes     int   `json:"value_bytes"`
+	IsPacked       bool  `json:"is_packed"` // the report goes home in the form of gzip
 }
 
 // DefaultLimits are those of `PlanLimits` in scanners/contract.py.

@@ -97,11 +97,20 @@ type Footer struct {
 // Writer writes a report. It is not safe for use by several goroutines.
 type Writer struct {
 	out     *bufio.Writer
-	left    int64 // bytes that match lines may still take
+	packer  *packer // behind out; nil where the lines go out as they are
+	left    int64   // bytes that match lines may still take
 	value   int
 	line    []byte
 	cut     []string
 	matches int
+}
+
+// NewPacked is NewWriter whose lines go out in the form of gzip.
+func NewPacked(out io.Writer, matchBytes int64, valueBytes int) *Writer {
+	p := newPacker(out)
+	w := NewWriter(p, matchBytes, valueBytes)
+	w.packer = p
+	return w
 }
 
 // NewWriter writes to out. Match lines may take matchBytes in all, one text valueBytes.
@@ -251,7 +260,11 @@ func (w *Writer) send(line []byte) error {
 }
 
 func (w *Writer) flush() error {
-	if err := w.out.Flush(); err != nil {
+	err := w.out.Flush()
+	if err == nil && w.packer != nil {
+		err = w.packer.Flush()
+	}
+	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil

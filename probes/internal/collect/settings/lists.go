@@ -269,7 +269,7 @@ func apt(r *reader) []*setting {
 			"APT::Periodic::Unattended-Upgrade", "0", "APT::Periodic::Update-Package-Lists", "0")}.read(r)
 }
 
-var aptToken = regexp.MustCompile(`"[^"]*"|[{};]|[^\s"{};]+`)
+var aptToken = regexp.MustCompile(`"[^"]*"|[{};]|[^\s\v"{};]+`)
 
 func aptSyntax(text string, use func(line)) {
 	var blocks []string

@@ -9,7 +9,12 @@ from typing import Any
 import msgspec
 
 # Facts that differ from one visit to the next although nothing happened; a changed pid is no change of evidence.
-VOLATILE_EVERYWHERE = frozenset({"atime", "clock", "uptime_s", "load_1", "load_5", "load_15"})
+VOLATILE_EVERYWHERE = frozenset(
+    {
+        "atime", "clock", "uptime_s", "load_1", "load_5", "load_15", "age_s", "install_age_s", "atime_age_s",
+        "btime_age_s", "ctime_age_s", "mtime_age_s", "file_ctime_age_s", "script.ctime_age_s",
+    }
+)  # fmt: skip
 # Of a process and of its parent.
 _PROCESS = frozenset(
     {

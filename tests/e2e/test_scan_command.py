@@ -191,7 +191,7 @@ def read_screen(terminal: int) -> str:
 
 def test_a_scan_killed_in_the_middle_leaves_neither_file_nor_process(host: Host, tmp_path: Path) -> None:
     running = subprocess.Popen(command(*arguments_for(host, tmp_path)), cwd=ROOT, stdout=subprocess.DEVNULL)
-    wait_until(lambda: any("/sf" in line for line in host.processes().values()), 30)
+    wait_until(lambda: any("/sf" in line for line in host.processes().values()), 120)
 
     running.send_signal(signal.SIGKILL)
     running.wait()

@@ -10,7 +10,14 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandfly_web.findings.fingerprint import canonical, content_digest, fingerprint, identity_digest
+from probes.reference import FIELDS
+from sandfly_web.findings.fingerprint import (
+    VOLATILE_EVERYWHERE,
+    canonical,
+    content_digest,
+    fingerprint,
+    identity_digest,
+)
 from sandfly_web.scans.cleaning import (
     MAX_DEPTH,
     MAX_RECORD_CHARS,
@@ -124,3 +131,11 @@ def test_fingerprints_stay_the_same_between_versions():
     assert fingerprint("rule", "host", "process", {"path": "/x", "uid": 0}) == (
         "46a8a4f7956e5cf091a32642ffa9f1bfc9ab883b5a249f130422c143945ec5fa"
     )
+
+
+def test_an_age_is_no_change_of_what_is_seen():
+    subjects = json.loads(FIELDS.read_text())["subjects"]
+    ages = {field["name"] for subject in subjects for field in subject["fields"] if field["name"].endswith("age_s")}
+
+    assert len(ages) > 5
+    assert ages <= VOLATILE_EVERYWHERE

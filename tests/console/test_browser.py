@@ -109,7 +109,7 @@ def test_no_page_needs_what_the_content_security_policy_forbids(make: WebMake, v
         visit.page.wait_for_load_state("networkidle")
     visit.page.goto(f"{visit.url}/findings/finding/")
     visit.page.click("#result_list a >> nth=0")
-    visit.page.wait_for_selector("text=Evidence")
+    visit.page.wait_for_selector('h2:text("Evidence")')
 
     assert visit.errors == []
 

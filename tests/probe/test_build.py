@@ -241,4 +241,4 @@ def test_the_list_says_what_is_there(made: Path, probe: builder.Build, monkeypat
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["upload"]) == 2
-    assert "none of: build, list, guard, reference, check" in capsys.readouterr().err
+    assert "none of: build, list, guard, sbom, reference, check" in capsys.readouterr().err

@@ -38,9 +38,8 @@ def main() -> None:
         tell.print(f"measuring: {name} …", highlight=False)
         try:
             sections.append(measure())
-        except RuntimeError as error:
-            # What was cut off at its time limit on a busy machine; the rest is worth its table all the same.
-            sections.append(Section(name, notes=[f"did not run: {error}"]))
+        except Exception as error:  # noqa: BLE001 - whatever it was, the table says so, and the rest is worth it all the same
+            sections.append(Section(name, notes=[f"did not run: {type(error).__name__}: {error}"]))
 
     def probe_and_peers() -> Section:
         section, single = measure_probe(clock)

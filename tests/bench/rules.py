@@ -13,7 +13,6 @@ from msgspec import structs
 from sandfly_web.rules.catalog import load_catalog
 from sandfly_web.rules.compiled import CompiledRule, RuleType
 from sandfly_web.rules.plan import build_plan
-from sandfly_web.rules.sigma import parse_rule
 from scanners.contract import Limits
 from tests.bench.table import Row, Section
 
@@ -73,15 +72,13 @@ def _other_word(value: Any, turn: int) -> Any:
 
 def measure_compiler(seconds: float) -> Section:
     """Compiles the whole catalogue over and over."""
-    sources = [(rule.source, rule.path) for rule in load_catalog()]
     started, cpu, count = time.monotonic(), time.process_time(), 0
     while time.monotonic() - started < seconds:
-        for text, path in sources:
-            parse_rule(text, path)
-        count += len(sources)
+        rules = load_catalog()
+        count += len(rules)
     wall = time.monotonic() - started
     row = Row(
-        f"{len(sources)} rules, again and again",
+        f"{len(rules)} rules, again and again",
         cpu_s=time.process_time() - cpu,
         wall_s=wall,
         ratio=f"{count / wall:,.0f} rules/s",

@@ -255,6 +255,8 @@ def console_addresses() -> list[str]:
     from sandfly_web.findings.ssh_keys.models import SshKey
     from sandfly_web.inventory.models import Tag
 
+    # Reads the URL conf, with which the pages come: without it there is no list to ask.
+    start = reverse("admin:index")
     lists = [
         reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist") for model in admin.site._registry
     ]
@@ -263,7 +265,7 @@ def console_addresses() -> list[str]:
     busiest = Finding.objects.values("host").annotate(n=Count("*")).order_by("-n").values_list("host", flat=True)[0]
     finding, tag = Finding.objects.filter(host=busiest)[0], Tag.objects.filter(name__startswith="volume-")[0]
     return [
-        reverse("admin:index"),
+        start,
         *sorted(lists),
         *(
             f"{findings}?{query}"

@@ -153,8 +153,12 @@ def test_deleting_a_baseline_closes_its_drift_in_the_console_and_through_the_api
     other = Baseline.objects.create(name="Other", subjects={"user": "loose"})
     second = drift(make, other)
     make.api("admin").delete(f"/api/v1/baselines/{other.pk}")
+    last = Baseline.objects.create(name="Last", subjects={"user": "loose"})
+    third = drift(make, last)
+    chosen = {"action": "delete_selected", "_selected_action": [str(last.pk)], "post": "yes"}
+    operator.post(reverse("admin:findings_baseline_changelist"), chosen)
 
-    for one in (finding, second):
+    for one in (finding, second, third):
         one.refresh_from_db()
         assert one.status == "closed"
     assert not Baseline.objects.exists()

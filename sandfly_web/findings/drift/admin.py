@@ -122,6 +122,10 @@ class BaselineAdmin(ConsoleAdmin):
     def delete_model(self, request: HttpRequest, obj: Baseline) -> None:
         services.delete(obj, actor(request))
 
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Baseline]) -> None:
+        for baseline in queryset:
+            services.delete(baseline, actor(request))
+
     def page_context(self, request: HttpRequest, thing: Any) -> dict[str, Any]:
         record_access(thing)
         rows = services.differences(thing) if request.user.has_perm("findings.view_finding") else []
